@@ -1,0 +1,123 @@
+/** What may enter and leave billing. Amounts are micro-rupiah (shared/money.ts). */
+import { z } from "zod";
+import { modelKinds } from "#shared/policy.ts";
+
+const micro = z.int().min(0);
+
+/** Accounts that one call asks leases for. */
+export const grantsPerCallMax = 256;
+/** Holds of one account that wait for one grant. */
+export const needsPerGrantMax = 64;
+/** Leases that one call reports on; a replica with more sends several calls. */
+export const leasesPerSyncMax = 1_000;
+
+/**
+ * `needsMicro` are the holds that wait, oldest first; `wantMicro` is what the replica would like beyond them.
+ * With `leaseId` the lease grows, without it a new one is made.
+ */
+export const GrantRequest = z.strictObject({
+  replicaId: z.uuid(),
+  requests: z
+    .array(
+      z.strictObject({
+        accountId: z.uuid(),
+        leaseId: z.uuid().nullable(),
+        needsMicro: z.array(micro).min(1).max(needsPerGrantMax),
+        wantMicro: micro,
+      }),
+    )
+    .min(1)
+    .max(grantsPerCallMax),
+});
+
+/**
+ * In the order of the request. `granted`: the lease now has `grantedMicro` more, which covers the first
+ * `needsCovered` holds; `ttlMs` counts from the moment the request was sent. `recalling`: other replicas were asked
+ * to give idle money back; ask again after `retryMs`. `insufficient`: the account cannot pay for the first need;
+ * `availableMicro` is what it has.
+ */
+export const GrantAnswer = z.strictObject({
+  grants: z.array(
+    z.discriminatedUnion("outcome", [
+      z.strictObject({
+        outcome: z.literal("granted"),
+        leaseId: z.uuid(),
+        grantedMicro: micro,
+        needsCovered: z.int(),
+        ttlMs: z.int(),
+      }),
+      z.strictObject({ outcome: z.literal("recalling"), retryMs: z.int() }),
+      z.strictObject({ outcome: z.literal("insufficient"), availableMicro: micro }),
+    ]),
+  ),
+});
+export type GrantAnswer = z.output<typeof GrantAnswer>;
+export type Grant = GrantAnswer["grants"][number];
+
+/**
+ * A replica's report on its leases: `renew` extends the time-to-live, `returnMicro` gives idle money back,
+ * `close` ends the lease (nothing may be held on it). An answered recall has `returnMicro` of 0 or more with
+ * `recallAnswered`.
+ */
+export const SyncRequest = z.strictObject({
+  replicaId: z.uuid(),
+  leases: z
+    .array(
+      z.strictObject({
+        leaseId: z.uuid(),
+        renew: z.boolean(),
+        returnMicro: micro,
+        recallAnswered: z.boolean(),
+        close: z.boolean(),
+      }),
+    )
+    .max(leasesPerSyncMax),
+});
+
+/**
+ * `leases`: the state of each lease reported on, in order; `gone` was expired or closed, stop spending it.
+ * `recalled`: leases of this replica whose idle money is wanted elsewhere.
+ */
+export const SyncAnswer = z.strictObject({
+  leases: z.array(z.strictObject({ gone: z.boolean(), ttlMs: z.int() })),
+  recalled: z.array(z.uuid()),
+});
+export type SyncAnswer = z.output<typeof SyncAnswer>;
+
+export const BalanceRequest = z.strictObject({ accountId: z.uuid() });
+/** `balanceMicro` = billing events - consumed; decimal strings, since a balance can exceed 2^53. */
+export const BalanceAnswer = z.strictObject({
+  balanceMicro: z.string().regex(/^-?\d+$/),
+  availableMicro: z.string().regex(/^-?\d+$/),
+});
+
+export const PriceBookRequest = z.strictObject({});
+
+/** One immutable version of a model's price; micro-rupiah for each token or image. */
+export const Price = z.strictObject({
+  version: z.int().positive(),
+  effectiveAtMs: z.int(),
+  inputMicro: micro,
+  cachedInputMicro: micro,
+  outputMicro: micro,
+  imageMicro: micro,
+});
+export type Price = z.output<typeof Price>;
+
+export const Model = z.strictObject({
+  id: z.string(),
+  kind: z.enum(modelKinds),
+  createdAtMs: z.int(),
+  contextTokens: z.int().positive(),
+  outputTokensMax: z.int().min(0),
+  /** Tokens that the chat template can add to a prompt beyond its bytes. */
+  templateTokens: z.int().min(0),
+  /** The most tokens that one image can become. */
+  imageTokensMax: z.int().min(0),
+  enabled: z.boolean(),
+  /** Newest first; the one in force is the first whose time has come. */
+  prices: z.array(Price).min(1),
+});
+export type Model = z.output<typeof Model>;
+
+export const PriceBookAnswer = z.strictObject({ models: z.array(Model) });

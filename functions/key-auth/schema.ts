@@ -1,0 +1,43 @@
+/** What may enter and leave key-auth. */
+import { z } from "zod";
+import { scopes } from "#shared/policy.ts";
+
+/** Keys asked about in one call: a proxy batches the misses that come while one call is under way. */
+export const verdictsPerCallMax = 256;
+
+/** SHA-256 of an API key, in lower-case hex: all that leaves the proxy of a key (sec.key). */
+export const KeyHash = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** What a key may do. Limits are per key; `null` means none. */
+export const Verdict = z.strictObject({
+  keyId: z.uuid(),
+  accountId: z.uuid(),
+  accountStatus: z.enum(["active", "suspended", "closed"]),
+  scopes: z.array(z.enum(scopes)),
+  models: z.array(z.string()).nullable(),
+  expiresAtMs: z.int().nullable(),
+  requestsPerMinute: z.int().positive().nullable(),
+  tokensPerMinute: z.int().positive().nullable(),
+});
+export type Verdict = z.output<typeof Verdict>;
+
+export const VerdictsRequest = z.strictObject({ hashes: z.array(KeyHash).min(1).max(verdictsPerCallMax) });
+
+/** In the order of the request; `null` for a hash that no live key has (unknown and revoked look the same). */
+export const VerdictsAnswer = z.strictObject({ verdicts: z.array(Verdict.nullable()) });
+
+/** `cursor: null` asks for a cursor to start from. */
+export const ChangesRequest = z.strictObject({ cursor: z.string().max(64).nullable() });
+
+/**
+ * Everything that changed since the cursor, in commit order; a change can come twice, never not at all.
+ * `reset` says that too much changed to list: forget every verdict.
+ */
+export const ChangesAnswer = z.strictObject({
+  cursor: z.string(),
+  databaseNowMs: z.number(),
+  reset: z.boolean(),
+  keyHashes: z.array(KeyHash),
+  accounts: z.array(z.strictObject({ accountId: z.uuid(), status: z.enum(["active", "suspended", "closed"]) })),
+});
+export type ChangesAnswer = z.output<typeof ChangesAnswer>;

@@ -1,0 +1,28 @@
+/**
+ * Who may call whom. Internal authentication reads this table: an edge that is not here has no secret, so the
+ * call cannot be signed, and a function accepts only signatures of its own incoming edges.
+ */
+export const flow = [
+  { from: "proxy", to: "key-auth", for: "verdicts about keys and the feed of their changes" },
+  { from: "proxy", to: "billing", for: "leases, the price book, the caller's own balance" },
+  { from: "proxy", to: "usage-record", for: "settlements" },
+  { from: "export", to: "key-auth", for: "the verdict about the key that asks for its usage" },
+] as const;
+
+export type FunctionName =
+  | "proxy"
+  | "key-auth"
+  | "usage-record"
+  | "billing"
+  | "export"
+  | "purge"
+  | "admin"
+  | "notify"
+  | "dashboard";
+
+export type Edge = (typeof flow)[number];
+
+/** The name of the secret that both ends of an edge mount: `edge-proxy-billing`. */
+export function edgeSecretName(from: FunctionName, to: FunctionName): string {
+  return `edge-${from}-${to}`;
+}

@@ -1,0 +1,197 @@
+/**
+ * Calls between functions: JSON over POST, signed per edge of `flow.ts`. The signature covers method, path,
+ * body digest, nonce and time, so that a call can be neither forged, altered nor replayed; `/function/*` has no
+ * authentication of its own.
+ */
+import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
+import { Pool } from "undici";
+import { z } from "zod";
+import { EpithreError, errorResponse } from "./errors.ts";
+import { edgeSecretName, flow, type FunctionName } from "./flow.ts";
+import { secret } from "./config.ts";
+
+export const signatureHeader = "x-epithre-signature";
+
+/** Milliseconds that caller and callee may differ by: NTP keeps servers within a fraction of it. */
+const signatureAgeMsMax = 30_000;
+
+/** Nonces remembered at once; more calls than this within the signature's age are refused, not forgotten. */
+const noncesMax = 1_000_000;
+
+/** Bytes. An internal answer is a batch of verdicts, settlements or prices. */
+const internalAnswerBytesMax = 16 * 1024 * 1024;
+
+/** Connections from one process to one function; calls are batched, so few are busy at once. */
+const internalConnectionsMax = 8;
+
+interface Signed {
+  from: FunctionName;
+  to: FunctionName;
+  path: string;
+  body: string | Uint8Array;
+  nonce: string;
+  timeMs: number;
+}
+
+function signatureOf(edgeSecret: string, { from, to, path, body, nonce, timeMs }: Signed): Buffer {
+  const digest = hash("sha256", body, "base64url");
+  return createHmac("sha256", edgeSecret)
+    .update(`POST\n${path}\n${digest}\n${nonce}\n${timeMs}\n${from}>${to}`)
+    .digest();
+}
+
+/** The value of the signature header for one call: `v1 <caller> <milliseconds> <nonce> <mac>`. */
+export function sign(edgeSecret: string, call: Omit<Signed, "nonce" | "timeMs">): string {
+  const nonce = randomBytes(16).toString("base64url");
+  const timeMs = Date.now();
+  const mac = signatureOf(edgeSecret, { ...call, nonce, timeMs }).toString("base64url");
+  return `v1 ${call.from} ${timeMs} ${nonce} ${mac}`;
+}
+
+export type EdgeSecrets = Partial<Record<FunctionName, string>>;
+
+/** Checks signatures of the edges that end at `to`. Throws `invalid_signature` without saying which part failed. */
+export function createVerifier(to: FunctionName, secrets: EdgeSecrets) {
+  const seen = new Map<string, number>();
+
+  function forgetOld(nowMs: number): void {
+    for (const [nonce, timeMs] of seen) {
+      if (timeMs > nowMs - 2 * signatureAgeMsMax) return;
+      seen.delete(nonce);
+    }
+  }
+
+  return function verify(header: string | null, path: string, body: Uint8Array): FunctionName {
+    const refusal = new EpithreError("invalid_signature", "Cannot accept internal call: signature missing or wrong");
+    const [version, from, time, nonce, mac, extra] = (header ?? "").split(" ");
+    const edgeSecret = Object.hasOwn(secrets, from ?? "") ? secrets[from as FunctionName] : undefined;
+    if (version !== "v1" || !edgeSecret || !nonce || nonce.length > 64 || !mac || extra !== undefined) throw refusal;
+    const timeMs = Number(time);
+    const nowMs = Date.now();
+    if (!Number.isSafeInteger(timeMs) || Math.abs(nowMs - timeMs) > signatureAgeMsMax) throw refusal;
+    const expected = signatureOf(edgeSecret, { from: from as FunctionName, to, path, body, nonce, timeMs });
+    const given = Buffer.from(mac, "base64url");
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw refusal;
+    forgetOld(nowMs);
+    if (seen.has(nonce) || seen.size >= noncesMax) throw refusal;
+    seen.set(nonce, nowMs);
+    return from as FunctionName;
+  };
+}
+
+export interface Route<Input extends z.ZodType, Output> {
+  input: Input;
+  answer(input: z.output<Input>, from: FunctionName): Promise<Output>;
+}
+
+/** Keeps the types of input and answer together where routes are listed. */
+export function route<Input extends z.ZodType, Output>(definition: Route<Input, Output>): Route<Input, Output> {
+  return definition;
+}
+
+/**
+ * The handler of a function's internal routes: verifies, parses strictly (a stray field is refused), answers JSON.
+ * `otherwise` gets the requests whose path is not listed; without it they are 404.
+ */
+export function createInternalHandler(
+  to: FunctionName,
+  secrets: EdgeSecrets,
+  routes: Record<string, Route<z.ZodType, unknown>>,
+  otherwise?: (request: Request) => Promise<Response>,
+): (request: Request) => Promise<Response> {
+  const verify = createVerifier(to, secrets);
+  return async function internal(request) {
+    try {
+      const path = new URL(request.url).pathname;
+      const found = Object.hasOwn(routes, path) ? routes[path] : undefined;
+      if (!found) {
+        if (otherwise) return await otherwise(request);
+        throw new EpithreError("unknown_url", "Cannot find this route: see the function's README for the ones it has");
+      }
+      if (request.method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer: this route takes POST");
+      const body = new Uint8Array(await request.arrayBuffer());
+      const from = verify(request.headers.get(signatureHeader), path, body);
+      const parsed = found.input.safeParse(parseJson(body));
+      if (!parsed.success) throw new EpithreError("invalid_request", "Cannot accept internal call: its body has another shape");
+      return Response.json(await found.answer(parsed.data, from));
+    } catch (thrown) {
+      return errorResponse(thrown);
+    }
+  };
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8"));
+  } catch {
+    throw new EpithreError("invalid_json", "Cannot read body: not JSON");
+  }
+}
+
+export interface InternalClient {
+  /**
+   * Posts `body` and answers the parsed JSON, checked against `output`. Throws `unavailable` when the callee does
+   * not answer 200 in time: the outcome is then unknown, so every internal route is idempotent.
+   */
+  post<Output extends z.ZodType>(path: string, body: unknown, output: Output, timeoutMs: number): Promise<z.output<Output>>;
+  close(): Promise<void>;
+}
+
+export interface InternalClientOptions {
+  from: FunctionName;
+  to: FunctionName;
+  /** Where the callee listens, without a path: `http://billing.openfaas-fn:8080`. */
+  url: string;
+  edgeSecret: string;
+}
+
+export function createInternalClient({ from, to, url, edgeSecret }: InternalClientOptions): InternalClient {
+  const pool = new Pool(url, { connections: internalConnectionsMax, pipelining: 1 });
+  const unavailable = () => new EpithreError("unavailable", `Cannot reach ${to}: no answer`, { retryAfterS: 1 });
+
+  return {
+    async post(path, body, output, timeoutMs) {
+      const text = JSON.stringify(body);
+      const headers = {
+        "content-type": "application/json",
+        [signatureHeader]: sign(edgeSecret, { from, to, path, body: text }),
+      };
+      let status: number;
+      let answer: unknown;
+      try {
+        const response = await pool.request({
+          path,
+          method: "POST",
+          headers,
+          body: text,
+          signal: AbortSignal.timeout(timeoutMs),
+        });
+        status = response.statusCode;
+        answer = await readJsonAnswer(response.body);
+      } catch {
+        throw unavailable();
+      }
+      if (status !== 200) throw unavailable();
+      return output.parse(answer);
+    },
+    close: () => pool.close(),
+  };
+}
+
+async function readJsonAnswer(body: AsyncIterable<Uint8Array>): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > internalAnswerBytesMax) throw new RangeError("internal answer too large");
+    chunks.push(chunk);
+  }
+  return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+}
+
+/** The configuration entries for the secrets of all edges that end at `to`, keyed by caller. */
+export function incomingEdgeSecrets(to: FunctionName) {
+  return Object.fromEntries(
+    flow.filter((edge) => edge.to === to).map((edge) => [edge.from, secret(edgeSecretName(edge.from, edge.to))]),
+  );
+}
