@@ -1,0 +1,98 @@
+/** Reading request bodies: bounded one by one and all together, in memory only (content.images: no spooling). */
+import type { IncomingMessage } from "node:http";
+import { EpithreError } from "#shared/errors.ts";
+import type { Endpoint } from "./routes.ts";
+
+/** Bytes. Largest JSON body: 8 images of 2 MiB in base64 fit. */
+const jsonBytesMax = 24 * 1024 * 1024;
+/** Bytes. Largest form: 16 images of 3 MiB fit. */
+const formBytesMax = 48 * 1024 * 1024;
+
+export const bodyBytesMax = Math.max(jsonBytesMax, formBytesMax);
+
+/** All bodies that a process holds at once. */
+export interface BodyBudget {
+  /** Throws `overloaded` when the bytes do not fit now. */
+  take(bytes: number): void;
+  giveBack(bytes: number): void;
+  readonly usedBytes: number;
+}
+
+export function createBodyBudget(bytesMax: number): BodyBudget {
+  let used = 0;
+  return {
+    take(bytes) {
+      if (used + bytes > bytesMax) {
+        throw new EpithreError("overloaded", "Cannot take this body now: too many large requests at once. Try again.", {
+          retryAfterS: 1,
+        });
+      }
+      used += bytes;
+    },
+    giveBack(bytes) {
+      used -= bytes;
+    },
+    get usedBytes() {
+      return used;
+    },
+  };
+}
+
+export interface HeldBody {
+  bytes: Buffer;
+  /** Gives the budget back; call once the body has left for the backend. */
+  release(): void;
+}
+
+/**
+ * Throws `unsupported_media_type`, `unsupported_encoding`, `body_too_large`, `overloaded`, or `invalid_request` when
+ * the caller leaves before the end.
+ */
+export async function readBody(request: IncomingMessage, endpoint: Endpoint, budget: BodyBudget): Promise<HeldBody> {
+  checkHeaders(request, endpoint);
+  const bytesMax = endpoint.body === "json" ? jsonBytesMax : formBytesMax;
+  const tooLarge = () =>
+    new EpithreError("body_too_large", `Cannot take this body: the limit is ${bytesMax / 1024 / 1024} MiB`);
+  const announced = Number(request.headers["content-length"] ?? 0);
+  if (announced > bytesMax) throw tooLarge();
+  let taken = 0;
+  const release = () => {
+    budget.giveBack(taken);
+    taken = 0;
+  };
+  const chunks: Buffer[] = [];
+  try {
+    await new Promise<void>((resolve, reject) => {
+      request.on("data", (chunk: Buffer) => {
+        try {
+          if (taken + chunk.length > bytesMax) throw tooLarge();
+          budget.take(chunk.length);
+          taken += chunk.length;
+          chunks.push(chunk);
+        } catch (thrown) {
+          request.removeAllListeners("data");
+          reject(thrown as Error);
+        }
+      });
+      request.once("end", resolve);
+      const left = () => reject(new EpithreError("invalid_request", "Cannot read body: the connection closed before its end"));
+      request.once("error", left);
+      request.once("close", left);
+    });
+  } catch (thrown) {
+    release();
+    throw thrown;
+  }
+  return { bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), release };
+}
+
+function checkHeaders(request: IncomingMessage, endpoint: Endpoint): void {
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    throw new EpithreError("unsupported_encoding", "Cannot read a compressed body: send it without content-encoding");
+  }
+  const type = request.headers["content-type"] ?? "";
+  if (endpoint.body === "json" && !/^application\/json\s*(;|$)/i.test(type)) {
+    throw new EpithreError("unsupported_media_type", "Cannot read body: send it with content-type application/json");
+  }
+}

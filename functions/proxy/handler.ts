@@ -1,0 +1,178 @@
+/** The story of a request: who calls, what it can cost, money set aside, forwarded, settled. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "#shared/clock.ts";
+import { EpithreError } from "#shared/errors.ts";
+import { uuidv7 } from "#shared/ids.ts";
+import type { Verdict } from "../key-auth/schema.ts";
+import type { Backends } from "./backends.ts";
+import { readBody, type BodyBudget } from "./body.ts";
+import { admit, bodyFor, cacheSaltOf, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
+import { forward } from "./forward.ts";
+import type { Inspector } from "./inspector.ts";
+import type { Hold, Leases } from "./leases.ts";
+import { listModels, oneModel, ownKey, type Balance } from "./listings.ts";
+import type { ProxyMetrics } from "./metrics.ts";
+import type { PriceBook } from "./price-book.ts";
+import type { RateLimits } from "./rate-limits.ts";
+import { sendError, sendJson, sendPreflight, type FlatHeaders } from "./responses.ts";
+import { routeOf, type Endpoint, type Route } from "./routes.ts";
+import type { RunningCalls } from "./running-calls.ts";
+import type { Settlements } from "./settlements.ts";
+import type { Verdicts } from "./verdicts.ts";
+
+export interface Deps {
+  verdicts: Verdicts;
+  priceBook: PriceBook;
+  rateLimits: RateLimits;
+  bodies: BodyBudget;
+  inspector: Inspector;
+  leases: Leases;
+  backends: Backends;
+  settlements: Settlements;
+  runningCalls: RunningCalls;
+  balanceOf(accountId: string): Promise<Balance>;
+  metrics: ProxyMetrics;
+  /** Follows the database's clock: request ids decide which usage slice an event goes to. */
+  clock: Clock;
+  cacheSalt: string;
+  streamLimitMs: number;
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** What belongs to one request from its first byte on. */
+interface Exchange {
+  request: IncomingMessage;
+  response: ServerResponse;
+  requestId: string;
+  startedAtMs: number;
+  /** Rate-limit headers, once they are known. */
+  headers: FlatHeaders;
+}
+
+export function createHandler(deps: Deps): Handler {
+  const { clock, metrics } = deps;
+  return function proxy(request, response) {
+    // A caller that left makes writes fail: that is noticed by "close", and no fault of ours.
+    response.on("error", () => {});
+    const requestId = uuidv7(clock.wallMs());
+    const exchange: Exchange = { request, response, requestId, startedAtMs: clock.monotonicMs(), headers: [] };
+    if (request.method === "OPTIONS") {
+      sendPreflight(response, requestId);
+      return;
+    }
+    answer(deps, exchange)
+      .catch((thrown: unknown) => sendError(request, response, requestId, thrown, exchange.headers))
+      .finally(() => metrics.answered(response.statusCode));
+  };
+}
+
+async function answer(deps: Deps, exchange: Exchange): Promise<void> {
+  const { request } = exchange;
+  const route = routeOf(request.method ?? "", request.url ?? "");
+  const verdict = await deps.verdicts.of(request.headers.authorization);
+  if (route.to === "inference") await infer(deps, exchange, verdict, route.endpoint);
+  else sendJson(exchange.response, exchange.requestId, await look(deps, verdict, route));
+}
+
+async function look(deps: Deps, verdict: Verdict, route: Exclude<Route, { to: "inference" }>): Promise<string> {
+  const { priceBook, clock, balanceOf } = deps;
+  if (route.to === "key") return ownKey(verdict, await balanceOf(verdict.accountId));
+  return route.to === "models"
+    ? listModels(priceBook.models(), verdict, clock.wallMs())
+    : oneModel(priceBook.model(route.id), verdict, clock.wallMs());
+}
+
+async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint: Endpoint): Promise<void> {
+  const { rateLimits, bodies, inspector, settlements, leases } = deps;
+  const { request, response } = exchange;
+  requireScope(verdict, endpoint);
+  exchange.headers = rateLimits.take(verdict);
+  settlements.checkRoom();
+  const held = await readBody(request, endpoint, bodies);
+  try {
+    const contentType = request.headers["content-type"] ?? "";
+    const { bytes, inspection } = await inspector.inspect(endpoint, held.bytes, contentType);
+    const model = allowedModel(deps.priceBook.model(inspection.model), verdict, endpoint);
+    const price = priceInForce(model, deps.clock.wallMs());
+    if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
+    const call = admit(endpoint, model, price, inspection);
+    const hold = await leases.take(verdict.accountId, call.holdMicro);
+    if (response.destroyed) hold.release(0);
+    else await run(deps, exchange, verdict, call, hold, { bytes, contentType, release: held.release });
+  } finally {
+    held.release();
+  }
+}
+
+interface Body {
+  bytes: Buffer;
+  contentType: string;
+  release(): void;
+}
+
+function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold: Hold, body: Body): Promise<void> {
+  const { metrics, runningCalls } = deps;
+  const { request, response, requestId, headers } = exchange;
+  const { accountId } = verdict;
+  return forward(
+    { backends: deps.backends, streamLimitMs: deps.streamLimitMs, onUsageSource: metrics.usageRead },
+    {
+      request,
+      response,
+      requestId,
+      call,
+      headers,
+      contentType: body.contentType,
+      bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, cacheSaltOf(deps.cacheSalt, accountId)),
+      onBodySent: body.release,
+      settle: (usage, status) => settle(deps, exchange, verdict, call, hold, usage, status),
+      abandon: () => hold.release(0),
+      onCut: (cut) => runningCalls.add(accountId, cut),
+    },
+  );
+}
+
+function settle(
+  { settlements, rateLimits, clock, metrics }: Deps,
+  { requestId, startedAtMs }: Exchange,
+  verdict: Verdict,
+  call: Call,
+  hold: Hold,
+  usage: Usage,
+  status: number,
+): Promise<number> {
+  rateLimits.spend(verdict, usage.promptTokens + usage.completionTokens);
+  metrics.used(call.model.id, usage);
+  return settlements.settle(
+    {
+      requestId,
+      accountId: verdict.accountId,
+      keyId: verdict.keyId,
+      leaseId: hold.leaseId,
+      model: call.model.id,
+      endpoint: call.endpoint.name,
+      priceVersion: call.price.version,
+      ...usage,
+      costMicro: costMicro(call, usage),
+      latencyMs: Math.round(clock.monotonicMs() - startedAtMs),
+      status,
+    },
+    hold,
+  );
+}
+
+function requireScope(verdict: Verdict, { scope }: Endpoint): void {
+  if (verdict.scopes.includes(scope)) return;
+  throw new EpithreError("missing_scope", `Cannot use this endpoint: the key lacks the scope ${scope}. Make a key that has it.`);
+}
+
+function allowedModel(model: Call["model"], { models }: Verdict, endpoint: Endpoint): Call["model"] {
+  if (models && !models.includes(model.id)) {
+    throw new EpithreError("model_not_allowed", "Cannot use this model: the key's list of models does not have it", { param: "model" });
+  }
+  if (model.kind !== endpoint.kind) {
+    throw new EpithreError("invalid_request", `Cannot use this model here: this endpoint takes ${endpoint.kind} models`, { param: "model" });
+  }
+  return model;
+}

@@ -1,0 +1,365 @@
+/**
+ * Holds on prepaid money. Billing leases this replica a slice of an account's balance; holds are taken from it in
+ * memory, so the warm path asks nobody. Lease time is read from the monotonic clock and ends here well before the
+ * database ends it: a replica that was paused or cut off cannot spend money that others may have been given.
+ */
+import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock.ts";
+import { EpithreError } from "#shared/errors.ts";
+import type { InternalClient } from "#shared/http.ts";
+import type { Log } from "#shared/log.ts";
+import { holdMicroMax, type MicroRupiah } from "#shared/money.ts";
+import {
+  GrantAnswer,
+  grantsPerCallMax,
+  leasesPerSyncMax,
+  needsPerGrantMax,
+  SyncAnswer,
+  type Grant,
+} from "../billing/schema.ts";
+
+/** Milliseconds between two reports on the leases held here; a recall is answered within it. */
+const syncMs = 250;
+/** Milliseconds without a hold after which a lease goes back. */
+const idleMs = 5_000;
+/** Share of a lease's time-to-live that is not spent here: room for clocks, pauses and slow answers. */
+const safetyShare = 0.25;
+/** Share of the time-to-live after which a lease is renewed. */
+const renewShare = 0.4;
+/** A grant asks for this many holds like the one that needs it. */
+const holdsAhead = 64;
+/** Below this share of the last grant, the next is asked for in the background. */
+const lowShare = 0.25;
+/** Milliseconds that a request waits for billing before it is told to try again. */
+const waitMsMax = 3_000;
+/** Milliseconds that a refusal stands while nothing was released: a broke account asks the database rarely. */
+const refusedMs = 250;
+const callTimeoutMs = 2_500;
+/** Holds that may wait for one account's money. */
+const waitingMax = 2_000;
+
+/** Money set aside for one request. */
+export interface Hold {
+  leaseId: string;
+  /** Ends the hold: what was charged is spent, the rest can be held again. Later calls do nothing. */
+  release(chargedMicro: MicroRupiah): void;
+}
+
+interface Lease {
+  id: string;
+  /** Granted and not yet known to be charged. */
+  leftMicro: MicroRupiah;
+  heldMicro: MicroRupiah;
+  holds: number;
+  /** Monotonic time after which no hold may be taken. */
+  spendUntilMs: number;
+  renewAtMs: number;
+  usedAtMs: number;
+  recalled: boolean;
+}
+
+interface Waiting {
+  amountMicro: MicroRupiah;
+  sinceMs: number;
+  resolve(hold: Hold): void;
+  reject(error: EpithreError): void;
+}
+
+interface Account {
+  id: string;
+  lease: Lease | undefined;
+  waiting: Waiting[];
+  asking: boolean;
+  /** Not before this time is billing asked again for this account. */
+  askAtMs: number;
+  grantedMicro: MicroRupiah;
+  refused: { leastMicro: MicroRupiah; untilMs: number } | undefined;
+}
+
+export interface Leases {
+  /**
+   * Sets `amountMicro` aside. Synchronous when the lease has it. Throws `insufficient_quota` when the account cannot
+   * pay for it, `unavailable` when billing does not answer.
+   */
+  take(accountId: string, amountMicro: MicroRupiah): Hold | Promise<Hold>;
+  readonly open: number;
+  /** Gives everything back that is not held. */
+  close(): Promise<void>;
+}
+
+export interface LeasesDeps {
+  billing: InternalClient;
+  clock: Clock;
+  log: Log;
+  replicaId?: string;
+}
+
+export function createLeases({ billing, clock, log, replicaId = randomUUID() }: LeasesDeps): Leases {
+  const accounts = new Map<string, Account>();
+  let asking = new Set<Account>();
+  let syncFailing = false;
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  function accountOf(id: string): Account {
+    const known = accounts.get(id);
+    if (known) return known;
+    const account: Account = {
+      id,
+      lease: undefined,
+      waiting: [],
+      asking: false,
+      askAtMs: 0,
+      grantedMicro: 0,
+      refused: undefined,
+    };
+    accounts.set(id, account);
+    return account;
+  }
+
+  function tryHold(account: Account, amountMicro: MicroRupiah): Hold | undefined {
+    const { lease } = account;
+    const nowMs = clock.monotonicMs();
+    if (!lease || nowMs >= lease.spendUntilMs || lease.leftMicro - lease.heldMicro < amountMicro) return undefined;
+    lease.heldMicro += amountMicro;
+    lease.holds += 1;
+    lease.usedAtMs = nowMs;
+    let open = true;
+    return {
+      leaseId: lease.id,
+      release(chargedMicro) {
+        if (!open) return;
+        open = false;
+        lease.holds -= 1;
+        lease.heldMicro -= amountMicro;
+        lease.leftMicro -= Math.min(chargedMicro, lease.leftMicro);
+        lease.usedAtMs = clock.monotonicMs();
+        account.refused = undefined;
+        serveWaiting(account);
+      },
+    };
+  }
+
+  /** First come, first served: a small hold does not overtake a large one that waits. */
+  function serveWaiting(account: Account): void {
+    while (account.waiting.length > 0) {
+      const hold = tryHold(account, account.waiting[0]!.amountMicro);
+      if (!hold) break;
+      account.waiting.shift()!.resolve(hold);
+    }
+    if (account.waiting.length > 0) ask(account);
+  }
+
+  function ask(account: Account): void {
+    if (account.asking) return;
+    account.asking = true;
+    const delayMs = account.askAtMs - clock.monotonicMs();
+    if (delayMs > 0) setTimeout(enqueue, delayMs, account);
+    else enqueue(account);
+  }
+
+  function enqueue(account: Account): void {
+    if (asking.size === 0) queueMicrotask(grantAll);
+    asking.add(account);
+  }
+
+  async function grantAll(): Promise<void> {
+    const all = [...asking];
+    asking = new Set();
+    for (let at = 0; at < all.length; at += grantsPerCallMax) void grantBatch(all.slice(at, at + grantsPerCallMax));
+  }
+
+  async function grantBatch(batch: Account[]): Promise<void> {
+    const sentAtMs = clock.monotonicMs();
+    const requests = batch.map((account) => {
+      const needs = account.waiting.slice(0, needsPerGrantMax).map((waiting) => waiting.amountMicro);
+      const typical = needs[0] ?? account.grantedMicro / holdsAhead;
+      // Only what the lease lacks is asked for: the rest of the first need is already here.
+      if (needs.length > 0) needs[0] = Math.max(0, needs[0]! - freeMicro(account.lease, sentAtMs));
+      return {
+        accountId: account.id,
+        leaseId: account.lease && sentAtMs < account.lease.spendUntilMs ? account.lease.id : null,
+        needsMicro: needs.length > 0 ? needs : [0],
+        wantMicro: Math.min(holdMicroMax / 4, Math.ceil(Math.max(typical * holdsAhead, account.lease?.heldMicro ?? 0))),
+      };
+    });
+    try {
+      const { grants } = await billing.post("/leases/grant", { replicaId, requests }, GrantAnswer, callTimeoutMs);
+      for (const [index, account] of batch.entries()) apply(account, grants[index]!, sentAtMs);
+    } catch {
+      for (const account of batch) failed(account);
+    }
+  }
+
+  function apply(account: Account, grant: Grant, sentAtMs: number): void {
+    account.asking = false;
+    account.askAtMs = 0;
+    if (grant.outcome === "granted") {
+      const lease = account.lease?.id === grant.leaseId ? account.lease : newLease(grant.leaseId, sentAtMs);
+      lease.leftMicro += grant.grantedMicro;
+      extend(lease, sentAtMs, grant.ttlMs);
+      account.lease = lease;
+      account.grantedMicro = grant.grantedMicro;
+      serveWaiting(account);
+      return;
+    }
+    account.grantedMicro = 0;
+    if (grant.outcome === "recalling") {
+      account.askAtMs = clock.monotonicMs() + grant.retryMs;
+      refuseLate(account, sentAtMs);
+      if (account.waiting.length > 0) ask(account);
+      return;
+    }
+    if (account.waiting.length === 0) return;
+    const nowMs = clock.monotonicMs();
+    account.refused = { leastMicro: account.waiting[0]!.amountMicro, untilMs: nowMs + refusedMs };
+    const spare = freeMicro(account.lease, nowMs) + grant.availableMicro;
+    const waiting = account.waiting;
+    account.waiting = [];
+    for (const each of waiting) {
+      if (each.amountMicro > spare) each.reject(insufficient(grant.availableMicro, each.amountMicro));
+      else account.waiting.push(each);
+    }
+    serveWaiting(account);
+  }
+
+  function failed(account: Account): void {
+    account.asking = false;
+    account.askAtMs = clock.monotonicMs() + syncMs;
+    refuseLate(account, clock.monotonicMs());
+    if (account.waiting.length > 0) ask(account);
+  }
+
+  function refuseLate(account: Account, nowMs: number): void {
+    account.waiting = account.waiting.filter((waiting) => {
+      if (nowMs - waiting.sinceMs < waitMsMax) return true;
+      waiting.reject(
+        new EpithreError("unavailable", "Cannot reserve credit right now: try again shortly", { retryAfterS: 1 }),
+      );
+      return false;
+    });
+  }
+
+  /** Leases that something is to be said about: renewed, shrunk after a recall, or closed. */
+  function report(nowMs: number) {
+    const reports = [];
+    for (const account of accounts.values()) {
+      const { lease } = account;
+      if (!lease) continue;
+      const idle = nowMs - lease.usedAtMs >= idleMs;
+      const unwanted = lease.holds === 0 && account.waiting.length === 0 && !account.asking;
+      const close = closed ? lease.holds === 0 : unwanted && (idle || lease.recalled);
+      if (!close && !lease.recalled && nowMs < lease.renewAtMs) continue;
+      const returnMicro = lease.recalled && !close ? Math.max(0, lease.leftMicro - lease.heldMicro) : 0;
+      // What goes back is gone here at once: the answer may be lost, the money is not spent twice.
+      lease.leftMicro -= returnMicro;
+      if (close) account.lease = undefined;
+      reports.push({
+        account,
+        lease,
+        line: { leaseId: lease.id, renew: !close, returnMicro, recallAnswered: lease.recalled, close },
+      });
+      lease.recalled = false;
+      if (reports.length === leasesPerSyncMax) break;
+    }
+    return reports;
+  }
+
+  async function sync(): Promise<void> {
+    const nowMs = clock.monotonicMs();
+    const reports = report(nowMs);
+    if (reports.length === 0 && ![...accounts.values()].some((account) => account.lease)) return;
+    try {
+      const body = { replicaId, leases: reports.map(({ line }) => line) };
+      const answer = await billing.post("/leases/sync", body, SyncAnswer, callTimeoutMs);
+      for (const [index, { account, lease, line }] of reports.entries()) {
+        const { gone, ttlMs } = answer.leases[index]!;
+        if (line.close) continue;
+        if (gone && account.lease === lease) account.lease = undefined;
+        else if (!gone) extend(lease, nowMs, ttlMs);
+      }
+      const recalled = new Set(answer.recalled);
+      for (const { lease } of accounts.values()) if (lease && recalled.has(lease.id)) lease.recalled = true;
+      syncFailing = false;
+    } catch {
+      if (!syncFailing) log({ at: "lease_sync_failed", leases: reports.length });
+      syncFailing = true;
+    }
+    forgetIdle(nowMs);
+  }
+
+  function forgetIdle(nowMs: number): void {
+    for (const account of accounts.values()) {
+      if (account.lease && nowMs >= account.lease.spendUntilMs && account.lease.holds === 0) account.lease = undefined;
+      if (!account.lease && account.waiting.length === 0 && !account.asking) accounts.delete(account.id);
+    }
+  }
+
+  async function loop(): Promise<void> {
+    await sync();
+    if (!closed) timer = setTimeout(loop, syncMs);
+  }
+  timer = setTimeout(loop, syncMs);
+
+  return {
+    take(accountId, amountMicro) {
+      const account = accountOf(accountId);
+      if (account.waiting.length === 0) {
+        const hold = tryHold(account, amountMicro);
+        if (hold) {
+          if (runsLow(account)) ask(account);
+          return hold;
+        }
+      }
+      const nowMs = clock.monotonicMs();
+      const { refused } = account;
+      if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) throw insufficient(undefined, amountMicro);
+      if (account.waiting.length >= waitingMax) {
+        throw new EpithreError("overloaded", "Cannot reserve credit now: too many requests of this account wait. Try again.", {
+          retryAfterS: 1,
+        });
+      }
+      return new Promise((resolve, reject) => {
+        account.waiting.push({ amountMicro, sinceMs: nowMs, resolve, reject });
+        ask(account);
+      });
+    },
+    get open() {
+      return [...accounts.values()].filter((account) => account.lease).length;
+    },
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await sync();
+    },
+  };
+}
+
+/** What can be held of a lease now. */
+function freeMicro(lease: Lease | undefined, nowMs: number): MicroRupiah {
+  return lease && nowMs < lease.spendUntilMs ? Math.max(0, lease.leftMicro - lease.heldMicro) : 0;
+}
+
+function newLease(id: string, nowMs: number): Lease {
+  return { id, leftMicro: 0, heldMicro: 0, holds: 0, spendUntilMs: 0, renewAtMs: 0, usedAtMs: nowMs, recalled: false };
+}
+
+/** The time-to-live counts from before the call was sent, so it can only end earlier here than in the database. */
+function extend(lease: Lease, sentAtMs: number, ttlMs: number): void {
+  lease.spendUntilMs = sentAtMs + ttlMs * (1 - safetyShare);
+  lease.renewAtMs = sentAtMs + ttlMs * renewShare;
+}
+
+/** Asks ahead only while billing gives more than what was needed: near zero balance every hold is exact. */
+function runsLow({ lease, grantedMicro }: Account): boolean {
+  return lease !== undefined && grantedMicro > 0 && lease.leftMicro - lease.heldMicro < grantedMicro * lowShare;
+}
+
+function insufficient(availableMicro: MicroRupiah | undefined, neededMicro: MicroRupiah): EpithreError {
+  const rupiah = (micro: number) => Math.ceil(micro / 10_000) / 100;
+  const have = availableMicro === undefined ? "too little" : `${Math.floor(availableMicro / 10_000) / 100} rupiah`;
+  return new EpithreError(
+    "insufficient_quota",
+    `Cannot reserve the most this request can cost: ${have} available, ${rupiah(neededMicro)} rupiah needed. Top up, or ask for fewer tokens.`,
+  );
+}

@@ -1,0 +1,52 @@
+/** Reads a whole JSON answer: it waits for the settlement in one piece, with the cost added to its usage. */
+import { noUsage, type Call, type Usage } from "./call.ts";
+import { costFields } from "./cost.ts";
+import { membersOf, splice } from "./json-members.ts";
+import { readUsage } from "./usage.ts";
+import type { UsageSource } from "./relay-stream.ts";
+
+/** Bytes. The largest answer: embeddings of 2,048 inputs as floats, or 16 images. */
+export const answerBytesMax = 96 * 1024 * 1024;
+/** Bytes up to which an answer is parsed as a whole; beyond it only its usage is. */
+const parsedBytesMax = 1024 * 1024;
+
+export interface JsonAnswer {
+  usage: Usage;
+  source: UsageSource;
+  /** The answer with what was charged in its usage. */
+  withCost(chargedMicro: number): Buffer;
+}
+
+/** `undefined` when the bytes are no JSON object. */
+export function readAnswer(call: Call, bytes: Buffer): JsonAnswer | undefined {
+  try {
+    if (bytes.length <= parsedBytesMax) JSON.parse(bytes.toString("utf8"));
+    const found = usageIn(bytes);
+    const images = call.endpoint.kind === "image" ? Math.min(imagesIn(bytes), call.bounds.imagesMax) : 0;
+    const reported = found && readUsage(found.value, call.bounds, call.model.contextTokens * call.inspection.prompts);
+    const withCost = (chargedMicro: number) =>
+      found ? splice(bytes, [{ start: found.end - 1, end: found.end - 1, text: costFields(chargedMicro) }]) : bytes;
+    // Images are priced by the picture: an image engine need not report tokens.
+    if (!found && images > 0) return { usage: { ...noUsage, images }, source: "counted", withCost };
+    if (!reported) return { usage: noUsage, source: "invalid", withCost };
+    return { usage: { ...reported, images }, source: "reported", withCost };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The top-level usage object; throws when the bytes are no object. */
+function usageIn(bytes: Buffer): { value: unknown; end: number } | undefined {
+  const member = membersOf(bytes).members.find(({ key }) => key === "usage");
+  if (!member || bytes[member.valueStart] !== 0x7b) return undefined;
+  return { value: JSON.parse(bytes.toString("utf8", member.valueStart, member.valueEnd)), end: member.valueEnd };
+}
+
+const pictureKey = Buffer.from('"b64_json"');
+
+/** Pictures in an images answer; the key cannot stand inside base64 or, unescaped, inside another string. */
+function imagesIn(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(pictureKey); at >= 0; at = bytes.indexOf(pictureKey, at + pictureKey.length)) count += 1;
+  return count;
+}

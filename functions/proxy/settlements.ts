@@ -1,0 +1,155 @@
+/**
+ * Settlements on their way to usage-record: one batch in flight, the next gathers meanwhile. A settlement whose outcome
+ * stays unknown for 5 s is given up as void under the same request id; whichever commits first stands.
+ */
+import type { Clock } from "#shared/clock.ts";
+import { EpithreError } from "#shared/errors.ts";
+import type { InternalClient } from "#shared/http.ts";
+import type { Log } from "#shared/log.ts";
+import type { Hold } from "./leases.ts";
+import { settlementsPerCallMax, SettlementsAnswer, type Settlement } from "../usage-record/schema.ts";
+
+/** Milliseconds after which an unknown outcome is voided and the caller told. */
+const unknownAfterMs = 5_000;
+/** Milliseconds for one call to usage-record. */
+const callTimeoutMs = 2_500;
+/** Milliseconds between tries while usage-record does not answer. */
+const retryMs = 100;
+/** Settlements that may wait; beyond it new calls are refused before they cost anything. */
+const waitingMax = 50_000;
+
+interface Waiting {
+  settlement: Settlement;
+  hold: Hold;
+  queuedAtMs: number;
+  /** Set once the caller was told that the outcome is unknown. */
+  voided: boolean;
+  resolve(chargedMicro: number): void;
+  reject(error: EpithreError): void;
+}
+
+export interface Settlements {
+  /**
+   * Resolves with the charge once it is committed. Throws `not_settled` when the outcome was unknown for too long or
+   * the settlement was refused: nothing complete may then reach the caller. The hold is released when the outcome is
+   * known for certain, which can be later than that.
+   */
+  settle(settlement: Settlement, hold: Hold): Promise<number>;
+  /** Throws `unavailable` when too many settlements wait. */
+  checkRoom(): void;
+  readonly waiting: number;
+  /** Resolves when nothing waits any more. */
+  drained(): Promise<void>;
+}
+
+export interface SettlementsDeps {
+  usageRecord: InternalClient;
+  clock: Clock;
+  log: Log;
+  /** Each final outcome, for the metrics. */
+  onOutcome(outcome: "settled" | "superseded" | "refused" | "voided"): void;
+}
+
+export function createSettlements({ usageRecord, clock, log, onOutcome }: SettlementsDeps): Settlements {
+  let queue: Waiting[] = [];
+  let inFlight = 0;
+  let running = false;
+  const idle: (() => void)[] = [];
+
+  async function run(): Promise<void> {
+    running = true;
+    while (queue.length > 0) {
+      const batch = queue.slice(0, settlementsPerCallMax);
+      queue = queue.slice(settlementsPerCallMax);
+      inFlight = batch.length;
+      const unanswered = await send(batch);
+      inFlight = 0;
+      if (unanswered.length > 0) {
+        queue = [...unanswered, ...queue];
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        giveUpOld();
+      }
+    }
+    running = false;
+    for (const resolve of idle.splice(0)) resolve();
+  }
+
+  /** Answers those whose outcome is still unknown. */
+  async function send(batch: Waiting[]): Promise<Waiting[]> {
+    try {
+      const body = { settlements: batch.map(({ settlement }) => settlement) };
+      const { results } = await usageRecord.post("/settlements", body, SettlementsAnswer, callTimeoutMs);
+      for (const [index, waiting] of batch.entries()) finish(waiting, results[index]!);
+      return [];
+    } catch {
+      return batch;
+    }
+  }
+
+  function finish(waiting: Waiting, { outcome, chargedMicro }: SettlementsAnswer["results"][number]): void {
+    waiting.hold.release(outcome === "refused" ? 0 : chargedMicro);
+    if (waiting.voided) {
+      onOutcome(outcome === "settled" ? "voided" : outcome);
+      return;
+    }
+    onOutcome(outcome);
+    if (outcome === "settled") waiting.resolve(chargedMicro);
+    else {
+      if (outcome === "refused") log({ at: "settlement_refused", rows: 1 });
+      waiting.reject(notSettled());
+    }
+  }
+
+  function giveUpOld(): void {
+    const before = clock.monotonicMs() - unknownAfterMs;
+    let rows = 0;
+    for (const waiting of queue) {
+      if (waiting.voided || waiting.queuedAtMs > before) continue;
+      rows += 1;
+      waiting.voided = true;
+      waiting.settlement = voided(waiting.settlement);
+      waiting.reject(notSettled());
+    }
+    if (rows > 0) log({ at: "settlement_unknown", rows });
+  }
+
+  return {
+    settle(settlement, hold) {
+      return new Promise((resolve, reject) => {
+        queue.push({ settlement, hold, queuedAtMs: clock.monotonicMs(), voided: false, resolve, reject });
+        // The rest of this turn of the event loop still joins the batch.
+        if (!running) {
+          running = true;
+          setImmediate(run);
+        }
+      });
+    },
+    checkRoom() {
+      if (queue.length < waitingMax) return;
+      throw new EpithreError("unavailable", "Cannot meter requests right now: try again shortly", { retryAfterS: 2 });
+    },
+    get waiting() {
+      return queue.length + inFlight;
+    },
+    drained() {
+      return running ? new Promise((resolve) => idle.push(resolve)) : Promise.resolve();
+    },
+  };
+}
+
+const notSettled = () =>
+  new EpithreError("not_settled", "Cannot complete this request: its usage could not be recorded. You can try again.", { retryAfterS: 2 });
+
+/** What stands for a request whose real settlement never became known: no tokens, no cost, 503. */
+function voided(settlement: Settlement): Settlement {
+  return {
+    ...settlement,
+    promptTokens: 0,
+    cachedTokens: 0,
+    completionTokens: 0,
+    reasoningTokens: 0,
+    images: 0,
+    costMicro: 0,
+    status: 503,
+  };
+}
