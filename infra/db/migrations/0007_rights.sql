@@ -1,0 +1,19 @@
+-- policy: none; what each function's role may do, and nothing else (proxy has no role)
+
+grant select (id, status, changed_xid) on accounts to epithre_key_auth;
+grant select on api_keys to epithre_key_auth;
+
+grant execute on function settle(
+  uuid[], uuid[], uuid[], uuid[], text[], usage_endpoint[], integer[], integer[], integer[], integer[], integer[],
+  integer[], bigint[], integer[], smallint[]
+) to epithre_usage_record;
+
+grant select on models, prices, balances, leases to epithre_billing;
+grant execute on function lease_grant(uuid, interval, jsonb) to epithre_billing;
+grant execute on function lease_sync(uuid, interval, uuid[], boolean[], bigint[], boolean[], boolean[])
+  to epithre_billing;
+grant execute on function close_expired_leases(integer) to epithre_billing;
+
+grant select on usage_events, models to epithre_export;
+
+grant execute on function ensure_usage_slices(integer) to epithre_purge;
