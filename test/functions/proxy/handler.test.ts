@@ -1,0 +1,258 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { accountId, startProxy, type ProxySettings, type TestProxy } from "../../support/proxy.ts";
+import { waitFor } from "../../support/wait.ts";
+
+let proxy: TestProxy;
+let servers: Server[] = [];
+afterEach(async () => {
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+  servers = [];
+  await proxy?.close();
+});
+
+async function start(settings?: ProxySettings): Promise<TestProxy> {
+  proxy = await startProxy(settings);
+  await waitFor("the proxy to be warm", async () => (await proxy.get("/v1/models")).ok);
+  return proxy;
+}
+
+const chat = (text: string, more: object = {}) => ({ model: "simulated-chat", messages: [{ role: "user", content: text }], max_tokens: 100, ...more });
+const path = "/v1/chat/completions";
+const errorOf = async (response: Response) => ({ status: response.status, ...((await response.json()) as any).error });
+
+/** The one event, once it is there. */
+async function onlyEvent() {
+  await waitFor("the settlement", () => proxy.state.events.length > 0);
+  expect(proxy.state.events).toHaveLength(1);
+  return proxy.state.events[0]!;
+}
+
+async function readAll(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    for await (const chunk of response.body!) text += decoder.decode(chunk, { stream: true });
+  } catch {
+    text += "(broken off)";
+  }
+  return text;
+}
+
+describe("who pays for what", () => {
+  test("a JSON answer costs what the engine counted, and says so", async () => {
+    await start();
+    const response = await proxy.post(path, chat("Halo"));
+    const { usage } = (await response.json()) as any;
+    const event = await onlyEvent();
+    expect(event).toMatchObject({ promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens, status: 200 });
+    expect(event.costMicro).toBe(usage.prompt_tokens * 2 + usage.completion_tokens * 5);
+    expect(usage.cost_micro_rupiah).toBe(event.costMicro);
+    expect(response.headers.get("x-request-id")).toBe(event.requestId);
+    const counts = await proxy.engine.counts();
+    expect(event.completionTokens).toBe(Object.values(counts.models)[0]!.completionTokens);
+  });
+
+  test("a caller that leaves a stream ends the backend's work and pays for what was generated", async () => {
+    await start();
+    const leave = new AbortController();
+    const response = await proxy.post(path, chat("[[simulate tokens=100 interval_ms=20]]", { stream: true }), { signal: leave.signal });
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.read();
+    leave.abort();
+    const event = await onlyEvent();
+    expect(event.status).toBe(499);
+    expect(event.completionTokens).toBeGreaterThan(0);
+    expect(event.completionTokens).toBeLessThan(100);
+    await waitFor("the backend call to end", async () => Object.values((await proxy.engine.counts()).models)[0]!.aborted === 1);
+  });
+
+  test("a caller that leaves a JSON call pays nothing", async () => {
+    await start();
+    const leave = new AbortController();
+    const answer = proxy.post(path, chat("[[simulate tokens=50 interval_ms=20]]"), { signal: leave.signal }).catch(() => {});
+    await waitFor("the call to run", () => proxy.runningCalls.count === 1);
+    leave.abort();
+    await answer;
+    expect(await onlyEvent()).toMatchObject({ status: 499, costMicro: 0 });
+  });
+
+  test("a backend that fails after output is charged for what was delivered, and the stream ends in an error", async () => {
+    await start();
+    const response = await proxy.post(path, chat("[[simulate tokens=20 reset after=7 flush]]", { stream: true }));
+    const text = await readAll(response);
+    expect(text).toContain('"code":"backend_error"');
+    expect(text).not.toContain("[DONE]");
+    expect(await onlyEvent()).toMatchObject({ status: 502, completionTokens: 7 });
+  });
+
+  test("a stream that ends cleanly without [DONE] is an error", async () => {
+    await start();
+    const text = await readAll(await proxy.post(path, chat("[[simulate tokens=20 end after=7 flush]]", { stream: true })));
+    expect(text).toContain('"code":"backend_error"');
+  });
+
+  test.each([
+    ["missing", 0],
+    ["negative", 0],
+    ["huge", 0],
+    ["zero", 0],
+  ])("usage that is %s is never charged", async (wrong, cost) => {
+    await start();
+    await (await proxy.post(path, chat(`[[simulate usage=${wrong}]]`))).text();
+    expect((await onlyEvent()).costMicro).toBe(cost);
+  });
+
+  test("nothing complete reaches a caller whose settlement did not commit", async () => {
+    await start();
+    proxy.state.settlementsAway = true;
+    const text = await readAll(await proxy.post(path, chat("x", { stream: true, stream_options: { include_usage: true } })));
+    expect(text).toContain('"code":"not_settled"');
+    expect(text).not.toMatch(/"finish_reason":"|\[DONE\]|completion_tokens/);
+    proxy.state.settlementsAway = false;
+    expect(await onlyEvent()).toMatchObject({ status: 503, costMicro: 0 });
+  }, 15_000);
+
+  test("a stream over the limit ends in an error event and is charged for what was delivered", async () => {
+    await start({ streamLimitMs: 300 });
+    const text = await readAll(await proxy.post(path, chat("[[simulate tokens=100 interval_ms=20]]", { stream: true })));
+    expect(text).toContain('"code":"backend_timeout"');
+    expect((await onlyEvent()).completionTokens).toBeGreaterThan(0);
+  });
+
+  test("a suspended account's running stream is cut with an error event", async () => {
+    await start();
+    const response = await proxy.post(path, chat("[[simulate tokens=100 interval_ms=50]]", { stream: true }));
+    proxy.state.changes.accounts.push({ accountId, status: "suspended" });
+    expect(await readAll(response)).toContain('"code":"account_suspended"');
+  });
+
+  test("money that is held is refused to others with 402, and unused money comes back", async () => {
+    await start();
+    const body = chat("[[simulate tokens=20 interval_ms=20]]", { max_tokens: 100 });
+    const bound = JSON.stringify(body).length + 256;
+    proxy.state.availableMicro = bound * 2 + 100 * 5;
+    const first = proxy.post(path, body);
+    await waitFor("the call to run", () => proxy.runningCalls.count === 1);
+    expect(await errorOf(await proxy.post(path, body))).toMatchObject({ status: 402, code: "insufficient_quota" });
+    await (await first).text();
+    await waitFor("the money to be free", () => proxy.state.events.length === 1);
+    expect((await proxy.post(path, chat("x", { max_tokens: 20 }))).status).toBe(200);
+  });
+});
+
+describe("errors of the engine", () => {
+  test.each([
+    ["status=500", 502, "backend_error"],
+    ["status=503", 503, "service_unavailable|overloaded"],
+    ["status=400", 400, "backend_rejected"],
+    ["error=context", 400, "context_length_exceeded"],
+    ["error=context_new", 400, "context_length_exceeded"],
+    ["garbage", 502, "backend_error"],
+    ["reset", 502, "backend_error"],
+  ])("%s becomes %i without a word of the engine's text (content.none)", async (word, status, code) => {
+    await start();
+    const response = await proxy.post(path, chat(`[[simulate ${word} echo]] canary-71`));
+    const text = await response.text();
+    expect(response.status).toBe(status);
+    expect(JSON.parse(text).error.code ?? "").toMatch(new RegExp(`^(${code})$`));
+    expect(text).not.toContain("canary");
+  });
+
+  test("a silent engine is a time-out", async () => {
+    await start({ firstByteTimeoutMs: 300, idleTimeoutMs: 300 });
+    expect(await errorOf(await proxy.post(path, chat("[[simulate hang]]")))).toMatchObject({ status: 504, code: "backend_timeout" });
+    const text = await readAll(await proxy.post(path, chat("[[simulate hang after=3 flush]]", { stream: true })));
+    expect(text).toContain('"code":"backend_timeout"');
+  });
+
+  test("a call goes to another engine while nothing has come back, and once the engine is gone it is left alone", async () => {
+    const dead = createServer((request) => request.socket.destroy());
+    servers.push(dead);
+    await new Promise<void>((resolve) => dead.listen(0, "127.0.0.1", resolve));
+    const second = await startProxy();
+    try {
+      await start({ backendUrls: [`http://127.0.0.1:${(dead.address() as AddressInfo).port}`, second.engine.url] });
+      for (let index = 0; index < 8; index += 1) expect((await proxy.post(path, chat("x"))).status).toBe(200);
+      expect(proxy.state.events.filter(({ status }) => status === 200)).toHaveLength(8);
+    } finally {
+      await second.close();
+    }
+  });
+});
+
+describe("limits", () => {
+  test("a body beyond the limit is 413, read or not", async () => {
+    await start();
+    expect(await errorOf(await proxy.post(path, "x".repeat(25 * 1024 * 1024)))).toMatchObject({ status: 413, code: "request_too_large" });
+    expect(proxy.bodies.usedBytes).toBe(0);
+  });
+
+  test("bodies beyond the budget of all are 503, and the budget comes back", async () => {
+    await start({ bodyBudgetBytes: 3_000_000 });
+    const large = chat("y".repeat(2_000_000));
+    const statuses = await Promise.all([proxy.post(path, large), proxy.post(path, large)].map(async (each) => (await each).status));
+    expect(statuses.sort()).toContain(503);
+    await waitFor("the budget", () => proxy.bodies.usedBytes === 0);
+    expect((await proxy.post(path, chat("x"))).status).toBe(200);
+  });
+
+  test("a large body is read in a thread and forwarded byte for byte", async () => {
+    await start();
+    const response = await proxy.post(path, chat(`[[simulate status=200]] ${"z".repeat(1_200_000)}`, { seed: 5 }));
+    expect(response.status).toBe(400);
+    expect((await errorOf(response)).code).toBe("context_length_exceeded");
+    expect(await errorOf(await proxy.post(path, `{"model":1,"x":"${"z".repeat(1_200_000)}"}`))).toMatchObject({ status: 400, param: "model" });
+  });
+
+  test("a deeply nested body is refused or read, never a crash", async () => {
+    await start();
+    for (const size of [100_000, 2_000_000]) {
+      const response = await proxy.post(path, `{"model":"simulated-chat","messages":${"[".repeat(size / 2)}${"]".repeat(size / 2)}}`);
+      expect(response.status).toBe(400);
+    }
+    expect((await proxy.post(path, chat("x"))).status).toBe(200);
+  });
+
+  test("compressed bodies and other types are refused before they are read", async () => {
+    await start();
+    expect((await errorOf(await proxy.post(path, "x", { headers: { "content-encoding": "gzip" } }))).status).toBe(415);
+    expect((await errorOf(await proxy.post(path, "x", { headers: { "content-type": "text/plain" } }))).status).toBe(415);
+  });
+
+  test("a key's requests per minute are kept, with the headers that SDKs read", async () => {
+    await start({ verdict: { requestsPerMinute: 2, tokensPerMinute: 1_000 } });
+    const first = await proxy.post(path, chat("x"));
+    expect(first.headers.get("x-ratelimit-limit-requests")).toBe("2");
+    expect(first.headers.get("x-ratelimit-remaining-requests")).toBe("1");
+    await proxy.post(path, chat("x"));
+    const third = await proxy.post(path, chat("x"));
+    expect(Number(third.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(await errorOf(third)).toMatchObject({ status: 429, code: "rate_limit_exceeded" });
+  });
+});
+
+describe("lookups", () => {
+  test("lists models with price and context, one model, and the key's own limits and balance", async () => {
+    await start();
+    const { data } = (await (await proxy.get("/v1/models")).json()) as any;
+    const model = data.find(({ id }: { id: string }) => id === "simulated-chat");
+    expect(model).toMatchObject({ object: "model", context_length: expect.any(Number), pricing: { currency: "IDR", input_per_million_tokens: 2 } });
+    expect(await (await proxy.get("/v1/models/simulated-chat")).json()).toEqual(model);
+    expect(await errorOf(await proxy.get("/v1/models/none"))).toMatchObject({ status: 404, code: "model_not_found" });
+    expect(await (await proxy.get("/v1/key")).json()).toMatchObject({ object: "key", balance: { amount: "1.500000", available: "1.000000" } });
+  });
+
+  test("lets browsers call with their own key", async () => {
+    await start();
+    const response = await fetch(proxy.url + path, { method: "OPTIONS" });
+    expect(response.status).toBe(204);
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(response.headers.get("access-control-allow-headers")).toContain("authorization");
+  });
+});

@@ -1,0 +1,162 @@
+/** The proxy's handler on a real server, with the functions it calls as plain functions and a simulated engine. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { startSimulatedBackend } from "#infra/local/simulated-backend/backend.ts";
+import { simulatedModels } from "#infra/local/simulated-backend/models.ts";
+import { systemClock } from "#shared/clock.ts";
+import { EpithreError } from "#shared/errors.ts";
+import type { InternalClient } from "#shared/http.ts";
+import { generateKey, hashKey } from "#shared/keys.ts";
+import type { ChangesAnswer, Verdict } from "../../functions/key-auth/schema.ts";
+import { createBackends } from "../../functions/proxy/backends.ts";
+import { createBodyBudget } from "../../functions/proxy/body.ts";
+import { createHandler } from "../../functions/proxy/handler.ts";
+import { createInspector } from "../../functions/proxy/inspector.ts";
+import { createLeases } from "../../functions/proxy/leases.ts";
+import { createMetrics } from "../../functions/proxy/metrics.ts";
+import { createPriceBook } from "../../functions/proxy/price-book.ts";
+import { createRateLimits } from "../../functions/proxy/rate-limits.ts";
+import { createRunningCalls } from "../../functions/proxy/running-calls.ts";
+import { createSettlements } from "../../functions/proxy/settlements.ts";
+import { createVerdicts } from "../../functions/proxy/verdicts.ts";
+import type { Settlement } from "../../functions/usage-record/schema.ts";
+
+export const accountId = "019a0000-0000-7000-8000-000000000001";
+const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000 };
+
+export interface ProxySettings {
+  backendUrls?: string[];
+  bodyBudgetBytes?: number;
+  firstByteTimeoutMs?: number;
+  idleTimeoutMs?: number;
+  streamLimitMs?: number;
+  verdict?: Partial<Verdict>;
+}
+
+export async function startProxy(settings: ProxySettings = {}) {
+  const engine = await startSimulatedBackend();
+  const key = generateKey();
+  const state = {
+    /** What the account has; leases are granted from it. */
+    availableMicro: 1e12,
+    settlementsAway: false,
+    changes: { keyHashes: [] as string[], accounts: [] as ChangesAnswer["accounts"] },
+    /** Events as usage-record would have stored them. */
+    events: [] as Settlement[],
+  };
+  const verdict: Verdict = {
+    keyId: "019a0000-0000-7000-8000-000000000002",
+    accountId,
+    accountStatus: "active",
+    scopes: ["chat", "embeddings", "images", "models", "usage"],
+    models: null,
+    expiresAtMs: null,
+    requestsPerMinute: null,
+    tokensPerMinute: null,
+    ...settings.verdict,
+  };
+  const models = simulatedModels.map((model) => ({ ...model, createdAtMs: 0, enabled: true, prices: [price] }));
+
+  const answers: Record<string, (body: any) => unknown> = {
+    "/changes": () => {
+      const { changes } = state;
+      state.changes = { keyHashes: [], accounts: [] };
+      return { cursor: "1", databaseNowMs: Date.now(), reset: false, ...changes };
+    },
+    "/verdicts": ({ hashes }) => ({ verdicts: hashes.map((hash: string) => (hash === hashKey(key) ? verdict : null)) }),
+    "/price-book": () => ({ models }),
+    "/leases/grant": ({ requests }) => ({
+      grants: requests.map(({ needsMicro }: { needsMicro: number[] }) => {
+        const needMicro = needsMicro[0]!;
+        if (needMicro > state.availableMicro) return { outcome: "insufficient", availableMicro: state.availableMicro };
+        state.availableMicro -= needMicro;
+        return { outcome: "granted", leaseId: verdict.keyId, grantedMicro: needMicro, needsCovered: 1, ttlMs: 20_000 };
+      }),
+    }),
+    "/leases/sync": ({ leases }) => ({ leases: leases.map(() => ({ gone: false, ttlMs: 20_000 })), recalled: [] }),
+    "/settlements": ({ settlements }: { settlements: Settlement[] }) => {
+      if (state.settlementsAway) throw new EpithreError("unavailable", "away");
+      state.events.push(...settlements);
+      return { results: settlements.map(({ costMicro }) => ({ outcome: "settled", chargedMicro: costMicro })) };
+    },
+  };
+  const client = { post: async (path: string, body: unknown) => answers[path]!(body), close: async () => {} } as InternalClient;
+
+  const log = () => {};
+  const clock = systemClock;
+  const runningCalls = createRunningCalls();
+  const bodies = createBodyBudget(settings.bodyBudgetBytes ?? 256 * 1024 * 1024);
+  const leases = createLeases({ billing: client, clock, log });
+  const metrics = createMetrics({
+    runningCalls: () => runningCalls.count,
+    openLeases: () => leases.open,
+    waitingSettlements: () => settlements.waiting,
+    bodyBytes: () => bodies.usedBytes,
+  });
+  const settlements = createSettlements({ usageRecord: client, clock, log, onOutcome: metrics.settled });
+  const backends = createBackends({
+    configs: (settings.backendUrls ?? [engine.url]).map((url) => ({ url, models: null, type: "simulated" as const })),
+    firstByteTimeoutMs: settings.firstByteTimeoutMs ?? 5_000,
+    idleTimeoutMs: settings.idleTimeoutMs ?? 5_000,
+    clock,
+    log,
+  });
+  const verdicts = createVerdicts({
+    keyAuth: client,
+    clock,
+    log,
+    onAccountStopped: (id) => runningCalls.cutAccount(id),
+    onDatabaseTime: () => {},
+  });
+  const priceBook = createPriceBook(client);
+  const inspector = createInspector();
+  const server = createServer(
+    createHandler({
+      verdicts,
+      priceBook,
+      rateLimits: createRateLimits(clock),
+      bodies,
+      inspector,
+      leases,
+      backends,
+      settlements,
+      runningCalls,
+      balanceOf: async () => ({ balanceMicro: "1500000", availableMicro: "1000000" }),
+      metrics,
+      clock,
+      cacheSalt: "salt",
+      streamLimitMs: settings.streamLimitMs ?? 10_000,
+    }),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  return {
+    url,
+    key,
+    engine,
+    state,
+    metrics,
+    bodies,
+    runningCalls,
+    /** Posts JSON with the key. */
+    post: (path: string, body: unknown, init: RequestInit = {}) =>
+      fetch(url + path, {
+        method: "POST",
+        body: typeof body === "string" ? body : JSON.stringify(body),
+        ...init,
+        headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...(init.headers as Record<string, string>) },
+      }),
+    get: (path: string) => fetch(url + path, { headers: { authorization: `Bearer ${key}` } }),
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      verdicts.close();
+      priceBook.close();
+      await Promise.all([leases.close(), backends.close(), inspector.close()]);
+      await engine.close();
+    },
+  };
+}
+
+export type TestProxy = Awaited<ReturnType<typeof startProxy>>;
