@@ -1,0 +1,45 @@
+/** What an operator does, for tests: through the admin function's own API. */
+import { randomUUID } from "node:crypto";
+import { scopes } from "#shared/policy.ts";
+
+export interface KeyOptions {
+  scopes?: readonly (typeof scopes)[number][];
+  models?: string[] | null;
+  requestsPerMinute?: number | null;
+  tokensPerMinute?: number | null;
+  expiresAtMs?: number | null;
+}
+
+export interface Admin {
+  createAccount(email: string): Promise<{ accountId: string }>;
+  createKey(accountId: string, options?: KeyOptions): Promise<{ keyId: string; key: string }>;
+  revokeKey(keyId: string): Promise<void>;
+  suspend(accountId: string): Promise<void>;
+  /** A top-up, in micro-rupiah. */
+  credit(accountId: string, amountMicro: number): Promise<void>;
+}
+
+export function createAdmin({ admin }: { admin: Record<string, string> }): Admin {
+  async function post(path: string, body: unknown): Promise<any> {
+    const response = await fetch(`${admin.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${admin.token}` },
+      body: JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`Cannot do what the test asked of admin: ${path} answers ${response.status} ${text.slice(0, 300)}`);
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
+  return {
+    createAccount: (email) => post("/accounts", { email, name: "Test" }),
+    createKey(accountId, options = {}) {
+      const all = { scopes, models: null, requestsPerMinute: null, tokensPerMinute: null, expiresAtMs: null };
+      return post("/keys", { accountId, name: "test", ...all, ...options });
+    },
+    revokeKey: (keyId) => post("/keys/revoke", { keyId }),
+    suspend: (accountId) => post("/accounts/suspend", { accountId }),
+    credit: (accountId, amountMicro) =>
+      post("/credits", { accountId, kind: "top_up", amountMicro: String(amountMicro), reason: "bank_transfer", idempotencyKey: randomUUID() }),
+  };
+}

@@ -1,0 +1,42 @@
+/** A second proxy beside the stack's own: the same program, settings and secrets, on another port. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+import type { Stack } from "./stack.ts";
+import { waitFor } from "./wait.ts";
+
+const main = fileURLToPath(new URL("../../functions/proxy/main.ts", import.meta.url));
+
+export interface Replica {
+  url: string;
+  stop(): Promise<void>;
+}
+
+export async function startReplica(stack: Stack): Promise<Replica> {
+  const port = await freePort();
+  const child = spawn(process.execPath, [main], {
+    env: { ...stack.environmentOf("proxy"), PORT: String(port) },
+    stdio: "ignore",
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const isReady = () => fetch(`${url}/_/ready`).then(({ status }) => status === 200, () => false);
+  await waitFor("the second proxy to be ready", isReady);
+  return {
+    url,
+    async stop() {
+      const ended = once(child, "exit");
+      child.kill("SIGTERM");
+      await ended;
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
