@@ -73,7 +73,7 @@ describe("openai.chat.completions.create()", () => {
     expect(chunks.every((chunk) => !("usage" in chunk) || chunk.usage === null)).toBe(true);
     expect(chunks.every((chunk) => chunk.choices.length === 1)).toBe(true);
     expect(chunks.at(-1)!.choices[0]!.finish_reason).toBe("stop");
-    expect((await usageOf(stack, customer.accountId)).at(-1)).toMatchObject({ prompt_tokens: 11, completion_tokens: 20, status: 200 });
+    expect((await usageOf(stack, customer.accountId)).at(-1)).toMatchObject({ prompt_tokens: 10, completion_tokens: 20, status: 200 });
   });
 
   it("streams usage and cost in one last chunk with include_usage", async () => {

@@ -157,6 +157,9 @@ function textChoice(body: Json, raw: Buffer, prompt: Prompt, behaviour: Behaviou
   return cut(textOf(kept, prompt), limit);
 }
 
+/** Said over and over; 7 tokens of 4 bytes each. */
+const sentence = "This answer is simulated -- ";
+
 /** Characters of 2, 3 and 4 bytes of UTF-8, so that any cut of the bytes falls inside one sooner or later. */
 const wideSentence = "é漢🙂ß字🚀";
 
@@ -164,7 +167,7 @@ function textPieces(body: Json, raw: Buffer, prompt: string, behaviour: Behaviou
   if (behaviour.echo) return pieces(prompt);
   const count = behaviour.tokens ?? defaultTokens;
   if (behaviour.split_utf8) return cycle(wideSentence, count);
-  if (body.seed === undefined || body.seed === null) return cycle("This answer is simulated. ", count);
+  if (body.seed === undefined || body.seed === null) return cycle(sentence, count);
   const seed = /"seed"\s*:\s*(-?\d+)/.exec(raw.toString("latin1"))?.[1];
   return cycle(`This answer is simulated with seed ${seed}. `, count);
 }
