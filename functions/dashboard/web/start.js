@@ -1,0 +1,55 @@
+/** Quick start: the lines to paste, with this page's own base URL and a model of the opened key. */
+import { announce, byId } from "./page.js";
+import { t } from "./text.js";
+
+/** Milliseconds for which the button says that it copied. */
+const copiedForMs = 2_000;
+
+let modelId = null;
+
+export function startQuickStart() {
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  const panelOf = (tab) => byId(tab.getAttribute("aria-controls"));
+  const select = (chosen) => {
+    for (const tab of tabs) {
+      tab.setAttribute("aria-selected", String(tab === chosen));
+      tab.tabIndex = tab === chosen ? 0 : -1;
+      panelOf(tab).hidden = tab !== chosen;
+    }
+  };
+  tabs.forEach((tab, index) => {
+    tab.addEventListener("click", () => select(tab));
+    tab.addEventListener("keydown", (event) => {
+      const next = { ArrowRight: (index + 1) % tabs.length, ArrowLeft: index - 1, Home: 0, End: -1 }[event.key];
+      if (next === undefined) return;
+      event.preventDefault();
+      select(tabs.at(next));
+      tabs.at(next).focus();
+    });
+  });
+  select(tabs[0]);
+
+  byId("code-copy").addEventListener("click", ({ currentTarget: button }) => {
+    copy(panelOf(tabs.find((tab) => tab.tabIndex === 0)).querySelector("code"), button);
+  });
+}
+
+/** `id` is a model that the key may use for chat, or null while none is known. */
+export function showQuickStart(id = modelId) {
+  modelId = id;
+  for (const slot of document.querySelectorAll("[data-fill=base]")) slot.textContent = `${location.origin}/v1`;
+  for (const slot of document.querySelectorAll("[data-fill=model]")) slot.textContent = modelId ?? t("start.model");
+}
+
+async function copy(code, button) {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+  } catch {
+    // No clipboard without TLS or without the right: leave the lines selected.
+    getSelection().selectAllChildren(code);
+    return announce(t("copy.manually"));
+  }
+  announce(t("copied"));
+  button.textContent = t("copied");
+  setTimeout(() => (button.textContent = t("copy")), copiedForMs);
+}

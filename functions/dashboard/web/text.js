@@ -1,0 +1,59 @@
+/** The page's words. The function filled them in for the first paint; here they change in place. */
+
+let strings = {};
+export let language = document.documentElement.lang;
+
+/** The text of `key`, with `{name}` replaced by `values.name`. */
+export function t(key, values = {}) {
+  return (strings[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+export const has = (key) => key in strings;
+
+export async function useLanguage(wanted) {
+  const response = await fetch(new URL(`text.${wanted}.json`, import.meta.url), { credentials: "omit" });
+  if (!response.ok) throw new Error("Cannot load the language: try again");
+  strings = await response.json();
+  language = wanted;
+  document.documentElement.lang = wanted;
+  fillPage();
+}
+
+function fillPage() {
+  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const name of ["aria-label", "placeholder", "content", "data-empty"]) {
+    for (const element of document.querySelectorAll(`[data-t-${name}]`)) {
+      element.setAttribute(name, t(element.getAttribute(`data-t-${name}`)));
+    }
+  }
+}
+
+export const number = (value, options = {}) => new Intl.NumberFormat(language, options).format(value);
+
+/** Rupiah to the micro-rupiah. `amount` may be a decimal string, which Intl formats without rounding it to a double. */
+export function rupiah(amount, digitsMin = 0) {
+  return rupiahFormat(digitsMin).format(amount);
+}
+
+/** The same in two parts, so that the page can set the fraction smaller. */
+export function rupiahParts(amount) {
+  const parts = rupiahFormat(2).formatToParts(amount);
+  const point = parts.findIndex((part) => part.type === "decimal");
+  const join = (some) => some.map((part) => part.value).join("");
+  return point < 0 ? [join(parts), ""] : [join(parts.slice(0, point)), join(parts.slice(point))];
+}
+
+function rupiahFormat(minimumFractionDigits) {
+  return new Intl.NumberFormat(language, {
+    style: "currency",
+    currency: "IDR",
+    currencyDisplay: "narrowSymbol",
+    minimumFractionDigits,
+    maximumFractionDigits: 6,
+  });
+}
+
+/** `iso` as the API writes times; shown in the reader's own time zone. */
+export function date(iso) {
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
+}
