@@ -1,7 +1,26 @@
 -- policy: keep.usage; the debit of a request is in its usage event only
 --
--- One call is one transaction over one batch of ended requests, as arrays of equal length (a third of the time of
--- JSON). It answers only the rows whose answer is not "settled at its whole cost": usually none.
+-- One call is one transaction over one batch of ended requests. The batch is an array of one row type: its text is
+-- read in half the time of JSON, and in one parameter instead of fifteen. The answer lists only the rows that are not
+-- "settled at the whole cost": usually none.
+
+create type settlement as (
+  request_id uuid,
+  account_id uuid,
+  key_id uuid,
+  lease_id uuid,
+  model text,
+  endpoint usage_endpoint,
+  price_version integer,
+  prompt_tokens integer,
+  cached_tokens integer,
+  completion_tokens integer,
+  reasoning_tokens integer,
+  images integer,
+  cost_micro bigint,
+  latency_ms integer,
+  status smallint
+);
 
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 
@@ -43,11 +62,8 @@ begin
 end
 $$;
 
-create function settle(
-  p_ids uuid[], p_accounts uuid[], p_keys uuid[], p_leases uuid[], p_models text[], p_endpoints usage_endpoint[],
-  p_price_versions integer[], p_prompt_tokens integer[], p_cached_tokens integer[], p_completion_tokens integer[],
-  p_reasoning_tokens integer[], p_images integer[], p_costs_micro bigint[], p_latencies_ms integer[], p_statuses smallint[]
-) returns table (row_number integer, outcome settle_outcome, charged_micro bigint)
+create function settle(p_batch settlement[])
+returns table (row_number bigint, outcome settle_outcome, charged_micro bigint)
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
   v_inserted bigint := 0;
@@ -58,32 +74,29 @@ begin
   -- with the same ids wait for each other one way only.
   for v_debit in
     with known as materialized (
-      select distinct on (i.id) i.*, m.id as model_id
-      from unnest(
-        p_ids, p_accounts, p_keys, p_leases, p_models, p_endpoints, p_price_versions, p_prompt_tokens, p_cached_tokens,
-        p_completion_tokens, p_reasoning_tokens, p_images, p_costs_micro, p_latencies_ms, p_statuses
-      ) with ordinality as i (
-        id, account_id, key_id, lease_id, model, endpoint, price_version, prompt_tokens, cached_tokens,
+      select distinct on (i.request_id) i.*, m.id as model_id
+      from unnest(p_batch) with ordinality as i (
+        request_id, account_id, key_id, lease_id, model, endpoint, price_version, prompt_tokens, cached_tokens,
         completion_tokens, reasoning_tokens, images, cost_micro, latency_ms, status, position
       )
       join models m on m.name = i.model
       join accounts a on a.id = i.account_id
-      where to_regclass(usage_slice_name(uuid_extract_timestamp(i.id))) is not null
-      order by i.id, i.position
+      where to_regclass(usage_slice_name(uuid_extract_timestamp(i.request_id))) is not null
+      order by i.request_id, i.position
     ), inserted as (
       insert into usage_events (
         id, account_id, key_id, cost_micro, price_version, prompt_tokens, cached_tokens, completion_tokens,
         reasoning_tokens, images, latency_ms, endpoint, model_id, status
       )
       select
-        id, account_id, key_id, cost_micro, price_version, prompt_tokens, cached_tokens, completion_tokens,
+        request_id, account_id, key_id, cost_micro, price_version, prompt_tokens, cached_tokens, completion_tokens,
         reasoning_tokens, images, latency_ms, endpoint, model_id, status
-      from known order by id
+      from known order by request_id
       on conflict do nothing
       returning id
     )
     select lease_id, account_id, sum(cost_micro)::bigint as cost_micro, array_agg(id) as ids
-    from known join inserted using (id)
+    from known join inserted on id = request_id
     group by lease_id, account_id
     order by lease_id, account_id
   loop
@@ -96,23 +109,25 @@ begin
     v_short := true;
     perform settle_short(v_debit.lease_id, v_debit.account_id, v_debit.ids);
   end loop;
-  if v_inserted = cardinality(p_ids) and not v_short then
+  if v_inserted = cardinality(p_batch) and not v_short then
     return;
   end if;
 
   -- A new statement, so it sees what a concurrent call committed first.
   return query
     select
-      i.position::integer,
+      i.position,
       case
         when u.id is null then 'refused'::settle_outcome
         when u.account_id = i.account_id and u.status = i.status then 'settled'
         else 'superseded'
       end,
       coalesce(u.cost_micro, 0)
-    from unnest(p_ids, p_accounts, p_costs_micro, p_statuses)
-      with ordinality as i (id, account_id, cost_micro, status, position)
-    left join usage_events u on u.id = i.id
+    from unnest(p_batch) with ordinality as i (
+      request_id, account_id, key_id, lease_id, model, endpoint, price_version, prompt_tokens, cached_tokens,
+      completion_tokens, reasoning_tokens, images, cost_micro, latency_ms, status, position
+    )
+    left join usage_events u on u.id = i.request_id
     where (u.account_id, u.cost_micro, u.status) is distinct from (i.account_id, i.cost_micro, i.status);
 end
 $$;

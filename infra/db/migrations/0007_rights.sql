@@ -3,10 +3,7 @@
 grant select (id, status, changed_xid) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 
-grant execute on function settle(
-  uuid[], uuid[], uuid[], uuid[], text[], usage_endpoint[], integer[], integer[], integer[], integer[], integer[],
-  integer[], bigint[], integer[], smallint[]
-) to epithre_usage_record;
+grant execute on function settle(settlement[]) to epithre_usage_record;
 
 grant select on models, prices, balances, leases to epithre_billing;
 grant execute on function lease_grant(uuid, interval, jsonb) to epithre_billing;

@@ -1,0 +1,49 @@
+import type { Clock } from "#shared/clock.ts";
+import type { DatabasePool } from "#shared/db-pool.ts";
+import { createInternalHandler, type EdgeSecrets, route } from "#shared/http.ts";
+import { closeExpiredLeases, findBalance, findPriceBook, grantLeases, syncLeases } from "./queries.ts";
+import { BalanceRequest, GrantRequest, PriceBookRequest, SyncRequest } from "./schema.ts";
+
+/** Milliseconds between two looks for expired leases of anybody; a grant closes those of its own account at once. */
+const expiryIntervalMs = 1_000;
+
+export interface Deps {
+  edgeSecrets: EdgeSecrets;
+  database: DatabasePool;
+  clock: Clock;
+  leaseTtlMs: number;
+}
+
+/** Leases money to proxies, takes it back, and says what things cost and what an account has. */
+export function createHandler({ edgeSecrets, database, clock, leaseTtlMs }: Deps): (request: Request) => Promise<Response> {
+  let expiryCheckedAtMs = Number.NEGATIVE_INFINITY;
+
+  async function closeExpired(): Promise<void> {
+    if (clock.monotonicMs() - expiryCheckedAtMs < expiryIntervalMs) return;
+    expiryCheckedAtMs = clock.monotonicMs();
+    await database.run(closeExpiredLeases);
+  }
+
+  return createInternalHandler("billing", edgeSecrets, {
+    "/leases/grant": route({
+      input: GrantRequest,
+      answer: async (request) => ({ grants: await database.run((sql) => grantLeases(sql, request, leaseTtlMs)) }),
+    }),
+    "/leases/sync": route({
+      input: SyncRequest,
+      async answer(request) {
+        const answer = await database.run((sql) => syncLeases(sql, request, leaseTtlMs));
+        await closeExpired();
+        return answer;
+      },
+    }),
+    "/balance": route({
+      input: BalanceRequest,
+      answer: ({ accountId }) => database.run((sql) => findBalance(sql, accountId)),
+    }),
+    "/price-book": route({
+      input: PriceBookRequest,
+      answer: async () => ({ models: await database.run(findPriceBook) }),
+    }),
+  });
+}

@@ -1,0 +1,25 @@
+import { run, serve } from "openfaas-node";
+import { readConfig } from "#shared/config.ts";
+import { createDatabasePool } from "#shared/db-pool.ts";
+import { createLog } from "#shared/log.ts";
+import { configShape } from "./config.ts";
+import { createHandler } from "./handler.ts";
+
+/** Bytes. 256 hashes of 64 characters. */
+const bodyBytesMax = 64 * 1024;
+
+run(async () => {
+  const config = readConfig(configShape);
+  const log = createLog("key-auth");
+  const database = createDatabasePool({ url: config.databaseUrl, log });
+  const edgeSecrets = { proxy: config.proxySecret, export: config.exportSecret };
+  return serve({
+    name: "key-auth",
+    port: config.port,
+    hostname: config.hostname,
+    log,
+    bodyBytesMax,
+    handler: createHandler({ edgeSecrets, database }),
+    onStop: database.close,
+  });
+});

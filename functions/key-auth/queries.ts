@@ -1,0 +1,76 @@
+/** All SQL of key-auth. It only reads. */
+import type { z } from "zod";
+import type { Sql } from "#shared/db.ts";
+import type { ChangesAnswer, Verdict } from "./schema.ts";
+
+/** Changes that one answer lists; with more, forgetting every verdict is cheaper than naming them. */
+const changesMax = 1_000;
+
+/** A cursor is an 8-byte transaction id as text. */
+const cursorPattern = /^\d{1,19}$/;
+
+/** In the order of the hashes (lower-case hex); `null` where no live key has the hash. */
+export async function findVerdicts(sql: Sql, hashes: string[]): Promise<(Verdict | null)[]> {
+  const rows = await sql<({ hash: string } & Verdict)[]>`
+    select
+      encode(k.hash, 'hex') as hash,
+      k.id as "keyId",
+      k.account_id as "accountId",
+      a.status as "accountStatus",
+      k.scopes,
+      k.models,
+      floor(extract(epoch from k.expires_at) * 1000)::float8 as "expiresAtMs",
+      k.requests_per_minute as "requestsPerMinute",
+      k.tokens_per_minute as "tokensPerMinute"
+    from api_keys k
+    join accounts a on a.id = k.account_id
+    where k.hash = any (select decode(listed.hash, 'hex') from unnest(${hashes}::text[]) as listed (hash))
+      and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now())
+  `;
+  const verdicts = new Map(rows.map(({ hash, ...verdict }) => [hash, verdict]));
+  return hashes.map((hash) => verdicts.get(hash) ?? null);
+}
+
+/**
+ * What changed since `cursor`, which is the oldest transaction that was still running at the last look: each change
+ * carries the id of its transaction, so one that was not visible then has an id from there on. A transaction that
+ * began early and commits late is therefore never missed; what was running at both looks comes twice. `reset` where
+ * there is too much to list, or the cursor is none of this database's.
+ */
+export async function findChanges(sql: Sql, cursor: string | null): Promise<z.input<typeof ChangesAnswer>> {
+  const since = cursor !== null && cursorPattern.test(cursor) ? cursor : null;
+  const [row] = await sql<
+    { next: string; nowMs: number; known: boolean; keyHashes: string[]; accounts: ChangesAnswer["accounts"] }[]
+  >`
+    with look as (
+      select
+        pg_snapshot_xmin(pg_current_snapshot()) as next,
+        ${since}::text::xid8 as since,
+        coalesce(${since}::text::xid8 <= pg_snapshot_xmin(pg_current_snapshot()), false) as known
+    ), changed_keys as (
+      select encode(hash, 'hex') as hash
+      from api_keys
+      where changed_xid >= (select since from look)
+      order by changed_xid
+      limit ${changesMax + 1}
+    ), changed_accounts as (
+      select json_build_object('accountId', id, 'status', status) as account
+      from accounts
+      where changed_xid >= (select since from look)
+      order by changed_xid
+      limit ${changesMax + 1}
+    )
+    select
+      next::text as next,
+      known,
+      (extract(epoch from clock_timestamp()) * 1000)::float8 as "nowMs",
+      array(select hash from changed_keys) as "keyHashes",
+      coalesce((select json_agg(account) from changed_accounts), '[]') as accounts
+    from look
+  `;
+  const { next, nowMs, known, keyHashes, accounts } = row!;
+  const reset = cursor !== null && (!known || keyHashes.length + accounts.length > changesMax);
+  const listed = reset ? { keyHashes: [], accounts: [] } : { keyHashes, accounts };
+  return { cursor: next, databaseNowMs: nowMs, reset, ...listed };
+}

@@ -1,0 +1,19 @@
+import type { DatabasePool } from "#shared/db-pool.ts";
+import { createInternalHandler, type EdgeSecrets, route } from "#shared/http.ts";
+import { settle } from "./queries.ts";
+import { SettlementsRequest } from "./schema.ts";
+
+export interface Deps {
+  edgeSecrets: EdgeSecrets;
+  database: DatabasePool;
+}
+
+/** Records what ended requests used and debits their leases: each exactly once, in one transaction for a batch. */
+export function createHandler({ edgeSecrets, database }: Deps): (request: Request) => Promise<Response> {
+  return createInternalHandler("usage-record", edgeSecrets, {
+    "/settlements": route({
+      input: SettlementsRequest,
+      answer: async ({ settlements }) => ({ results: await database.run((sql) => settle(sql, settlements)) }),
+    }),
+  });
+}

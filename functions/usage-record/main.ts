@@ -1,0 +1,25 @@
+import { run, serve } from "openfaas-node";
+import { readConfig } from "#shared/config.ts";
+import { createDatabasePool } from "#shared/db-pool.ts";
+import { createLog } from "#shared/log.ts";
+import { configShape } from "./config.ts";
+import { createHandler } from "./handler.ts";
+
+/** Bytes. 512 settlements of about 600 characters. */
+const bodyBytesMax = 1024 * 1024;
+
+run(async () => {
+  const config = readConfig(configShape);
+  const log = createLog("usage-record");
+  const database = createDatabasePool({ url: config.databaseUrl, log });
+  const edgeSecrets = { proxy: config.proxySecret };
+  return serve({
+    name: "usage-record",
+    port: config.port,
+    hostname: config.hostname,
+    log,
+    bodyBytesMax,
+    handler: createHandler({ edgeSecrets, database }),
+    onStop: database.close,
+  });
+});
