@@ -1,7 +1,7 @@
 /**
- * Passes one request on to a function and its answer back. Built on node:http and undici: http-proxy-3 takes 1.7
- * times the CPU for a JSON call, and leaves the caller hanging when a function dies in the middle of an answer
- * (infra/decisions/local-gateway.md).
+ * Passes one request on to a function and its answer back. Built on node:http and undici: http-proxy-3 takes half
+ * as much CPU again, and leaves the caller hanging when a function dies in the middle of an answer
+ * (infra/decisions/0004-local-gateway.md).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";

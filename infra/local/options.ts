@@ -1,0 +1,78 @@
+/** The command line of `npm start`. */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+export interface StartOptions {
+  /** Engines to use; none: the simulated backend. */
+  backends: string[];
+  /** 0 takes a free one. */
+  port: number;
+  dataDir: string;
+  fresh: boolean;
+  json: boolean;
+  help: boolean;
+}
+
+export const help = `Runs Epithre on this machine: database, functions, gateway, schedule, mail sink, inference backend.
+
+  npm start -- [options]
+
+  --backend URL   an OpenAI-compatible engine (vLLM, llama.cpp, Ollama) instead of the simulated one; repeatable
+  --port N        port of the gateway on 127.0.0.1 (8080); 0 takes a free one
+  --data DIR      folder for the database, secrets and mail (.epithre in the repository)
+  --fresh         start empty: removes what a former start made in the folder
+  --json          print one line of JSON when ready, and nothing else
+  --help          show this
+
+Ctrl-C stops everything; the next start finds the data again.
+`;
+
+const portDefault = "8080";
+
+/** Throws one sentence that names the option that is wrong. */
+export function readOptions(words: string[], appDir: string): StartOptions {
+  const values = parse(words);
+  return {
+    backends: values.backend.map(readBackend),
+    port: readPort(values.port),
+    dataDir: values.data ?? join(appDir, ".epithre"),
+    fresh: values.fresh,
+    json: values.json,
+    help: values.help,
+  };
+}
+
+function parse(words: string[]) {
+  try {
+    return parseArgs({
+      args: words,
+      options: {
+        backend: { type: "string", multiple: true, default: [] },
+        port: { type: "string", default: portDefault },
+        data: { type: "string" },
+        fresh: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (thrown) {
+    const [problem] = (thrown as Error).message.split(/[.\n]/);
+    throw wrong(problem!.charAt(0).toLowerCase() + problem!.slice(1));
+  }
+}
+
+function readPort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65_535) throw wrong("--port takes a number from 0 to 65535");
+  return port;
+}
+
+function readBackend(text: string): string {
+  const url = URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol)) throw wrong("--backend takes a URL such as http://127.0.0.1:8000");
+  return url.href;
+}
+
+function wrong(problem: string): Error {
+  return new Error(`Cannot start: ${problem}; npm start -- --help shows the options`);
+}

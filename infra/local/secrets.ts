@@ -1,0 +1,30 @@
+/**
+ * The stack's secrets: random, made once, files that only this account can read. Each function is given a folder
+ * with copies of those that stack.yml lists for it and no other, as OpenFaaS mounts them.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { keepInFile, writePrivateFile } from "./data-folder.ts";
+
+/** 256 bits, as text that needs no escaping in a URL. */
+const secretBytes = 32;
+
+export interface Secrets {
+  /** The value kept under this name; made now when it is new. */
+  value(name: string): Promise<string>;
+}
+
+export async function openSecrets(dataDir: string): Promise<Secrets> {
+  const folder = join(dataDir, "secrets");
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return { value: (name) => keepInFile(join(folder, name), () => randomBytes(secretBytes).toString("base64url")) };
+}
+
+/** Fills the folder with exactly these secrets and answers its path. */
+export async function mountSecrets(folder: string, values: Record<string, string>): Promise<string> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const [name, value] of Object.entries(values)) await writePrivateFile(join(folder, name), value);
+  return folder;
+}
