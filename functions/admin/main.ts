@@ -1,0 +1,24 @@
+import { run, serve } from "openfaas-node";
+import { readConfig } from "#shared/config.ts";
+import { createDatabasePool } from "#shared/db-pool.ts";
+import { createLog } from "#shared/log.ts";
+import { configShape } from "./config.ts";
+import { createHandler } from "./handler.ts";
+
+/** Bytes. The largest body is a key's list of a hundred models. */
+const bodyBytesMax = 64 * 1024;
+
+run(async () => {
+  const config = readConfig(configShape);
+  const log = createLog("admin");
+  const database = createDatabasePool({ url: config.databaseUrl, log });
+  return serve({
+    name: "admin",
+    port: config.port,
+    hostname: config.hostname,
+    log,
+    bodyBytesMax,
+    handler: createHandler({ database, operatorToken: config.operatorToken }),
+    onStop: () => database.close(),
+  });
+});

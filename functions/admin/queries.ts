@@ -1,0 +1,83 @@
+/** All SQL of admin: calls of functions that append their audit row in the same transaction (keep.audit). */
+import type { z } from "zod";
+import type { Sql } from "#shared/db.ts";
+import type { CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, PostCredit, SuspendAccount } from "./schema.ts";
+
+type Asked<Schema extends z.ZodType> = z.output<Schema>;
+
+export async function createAccount(sql: Sql, { email, name }: Asked<typeof CreateAccount>): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`select admin_create_account(${email}, ${name}) as id`;
+  return row!.id;
+}
+
+export async function suspendAccount(sql: Sql, { accountId, reason }: Asked<typeof SuspendAccount>): Promise<void> {
+  await sql`select admin_set_suspended(${accountId}, true, ${reason})`;
+}
+
+export async function reinstateAccount(sql: Sql, accountId: string): Promise<void> {
+  await sql`select admin_set_suspended(${accountId}, false, null)`;
+}
+
+export async function closeAccount(sql: Sql, accountId: string): Promise<void> {
+  await sql`select admin_close_account(${accountId})`;
+}
+
+/** Only hash and prefix of the key come here (sec.key). */
+export async function createKey(
+  sql: Sql,
+  asked: Asked<typeof CreateKey>,
+  { hash, prefix }: { hash: string; prefix: string },
+): Promise<string> {
+  const expiresAt = asked.expiresAtMs === null ? null : new Date(asked.expiresAtMs);
+  const [row] = await sql<{ id: string }[]>`
+    select admin_create_key(
+      ${asked.accountId}, ${Buffer.from(hash, "hex")}, ${prefix}, ${asked.name}, ${asked.scopes}, ${asked.models},
+      ${expiresAt}, ${asked.requestsPerMinute}, ${asked.tokensPerMinute}
+    ) as id
+  `;
+  return row!.id;
+}
+
+export async function revokeKey(sql: Sql, keyId: string): Promise<void> {
+  await sql`select admin_revoke_key(${keyId})`;
+}
+
+export async function postCredit(sql: Sql, asked: Asked<typeof PostCredit>): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`
+    select admin_post_billing_event(
+      ${asked.accountId}, ${asked.kind}, ${asked.amountMicro}, ${asked.reason}, ${asked.idempotencyKey}
+    ) as id
+  `;
+  return row!.id;
+}
+
+export async function createModel(sql: Sql, asked: Asked<typeof CreateModel>): Promise<void> {
+  await sql`
+    select admin_create_model(
+      ${asked.id}, ${asked.kind}, ${asked.contextTokens}, ${asked.outputTokensMax}, ${asked.templateTokens},
+      ${asked.imageTokensMax}
+    )
+  `;
+}
+
+export async function enableModel(sql: Sql, { id, enabled }: Asked<typeof EnableModel>): Promise<void> {
+  await sql`select admin_set_model_enabled(${id}, ${enabled})`;
+}
+
+export async function createPrice(sql: Sql, asked: Asked<typeof CreatePrice>): Promise<number> {
+  const effectiveAt = asked.effectiveAtMs === undefined ? null : new Date(asked.effectiveAtMs);
+  const [row] = await sql<{ version: number }[]>`
+    select admin_create_price(
+      ${asked.model}, coalesce(${effectiveAt}::timestamptz, now()), ${asked.inputMicro}, ${asked.cachedInputMicro},
+      ${asked.outputMicro}, ${asked.imageMicro}
+    ) as version
+  `;
+  return row!.version;
+}
+
+export async function readBalance(sql: Sql, accountId: string): Promise<{ balanceMicro: bigint; availableMicro: bigint }> {
+  const [row] = await sql<{ balanceMicro: bigint; availableMicro: bigint }[]>`
+    select balance_micro as "balanceMicro", available_micro as "availableMicro" from admin_balance(${accountId})
+  `;
+  return row!;
+}

@@ -1,0 +1,75 @@
+/** What operators may ask for. */
+import { z } from "zod";
+import { modelKinds, scopes } from "#shared/policy.ts";
+
+const accountId = z.uuid();
+const modelId = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$/, "must be letters, digits and . _ : / - (128 at most)");
+const tokens = z.int().min(0).max(100_000_000);
+const limit = z.int().positive().max(2_147_483_647).nullable();
+/** Micro-rupiah for a token or an image; the bound keeps a worst case below 2^53. */
+const priceMicro = z.int().min(0).max(1_000_000_000_000);
+
+/** Micro-rupiah as a decimal string, since a balance can exceed 2^53; the bound is that of `bigint`. */
+const amountMicro = z
+  .string()
+  .regex(/^-?\d{1,18}$/, "must be an integer of micro-rupiah, as a string")
+  .transform(BigInt);
+
+export const CreateAccount = z.strictObject({
+  email: z.email().max(254),
+  name: z.string().trim().min(1).max(128).nullable().default(null),
+});
+
+export const suspensionReasons = ["operator_decision", "abuse", "security", "unpaid", "legal"] as const;
+export const SuspendAccount = z.strictObject({ accountId, reason: z.enum(suspensionReasons).default("operator_decision") });
+export const NamedAccount = z.strictObject({ accountId });
+
+export const CreateKey = z.strictObject({
+  accountId,
+  name: z.string().trim().min(1).max(64),
+  scopes: z.array(z.enum(scopes)).min(1).max(scopes.length),
+  models: z.array(modelId).min(1).max(100).nullable().default(null),
+  expiresAtMs: z.int().positive().max(8_640_000_000_000_000).nullable().default(null),
+  requestsPerMinute: limit.default(null),
+  tokensPerMinute: limit.default(null),
+});
+export const RevokeKey = z.strictObject({ keyId: z.uuid() });
+
+export const billingReasons = [
+  "bank_transfer",
+  "signup",
+  "refund_requested",
+  "account_closing",
+  "service_fault",
+  "goodwill",
+  "correction",
+] as const;
+
+/** What is added to the customer's credit: negative for a refund, either for an adjustment. */
+export const PostCredit = z.strictObject({
+  accountId,
+  kind: z.enum(["top_up", "refund", "signup_credit", "adjustment"]),
+  amountMicro,
+  reason: z.enum(billingReasons),
+  idempotencyKey: z.uuid(),
+});
+
+export const CreateModel = z.strictObject({
+  id: modelId,
+  kind: z.enum(modelKinds),
+  contextTokens: tokens.positive(),
+  outputTokensMax: tokens,
+  templateTokens: tokens,
+  imageTokensMax: tokens,
+});
+export const EnableModel = z.strictObject({ id: modelId, enabled: z.boolean() });
+
+/** Without a time the price is in force at once. */
+export const CreatePrice = z.strictObject({
+  model: modelId,
+  effectiveAtMs: z.int().positive().max(8_640_000_000_000_000).optional(),
+  inputMicro: priceMicro,
+  cachedInputMicro: priceMicro,
+  outputMicro: priceMicro,
+  imageMicro: priceMicro,
+});

@@ -1,0 +1,165 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
+import { hashKey, isWellFormedKey } from "#shared/keys.ts";
+import { createHandler } from "../../functions/admin/handler.ts";
+import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+
+const operatorToken = "operator-token-of-tests";
+let db: TestDatabase;
+let pool: DatabasePool;
+let handler: (request: Request) => Promise<Response>;
+
+beforeAll(async () => {
+  db = await createTestDatabase();
+  pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
+  handler = createHandler({ database: pool, operatorToken });
+});
+afterAll(async () => {
+  await pool.close();
+  await db.close();
+});
+
+async function post(path: string, body: unknown, token = operatorToken) {
+  const response = await handler(
+    new Request(`http://admin${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    }),
+  );
+  return { status: response.status, body: (await response.json()) as any };
+}
+
+async function newAccount(): Promise<string> {
+  const { status, body } = await post("/accounts", { email: `${randomUUID()}@example.com`, name: "Someone" });
+  expect(status).toBe(200);
+  return body.accountId;
+}
+
+const auditOf = (accountId: string) => db.sql<{ action: string; objectId: string | null }[]>`
+  select l.action, l.object_id as "objectId" from audit_log l
+  join accounts a on a.audit_alias = l.subject_alias where a.id = ${accountId} order by l.id
+`;
+
+const keyWishes = { name: "laptop", scopes: ["chat"] };
+
+describe("admin()", () => {
+  test("opens an account with its welcome mail and audit row, once for each address (keep.audit)", async () => {
+    const email = `${randomUUID()}@example.com`;
+    const { body } = await post("/accounts", { email });
+    expect((await auditOf(body.accountId)).map(({ action }) => action)).toEqual(["account_created"]);
+    const [mail] = await db.sql`select template from outbox where account_id = ${body.accountId}`;
+    expect(mail!.template).toBe("welcome");
+    expect((await post("/accounts", { email: email.toUpperCase() })).status).toBe(409);
+    const both = await Promise.all([1, 2].map(() => post("/accounts", { email: "twice@example.com" })));
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 409]);
+  });
+
+  test("shows a key once and stores its hash and prefix only (sec.key, keep.key)", async () => {
+    const accountId = await newAccount();
+    const { body } = await post("/keys", { accountId, ...keyWishes });
+    expect(isWellFormedKey(body.key)).toBe(true);
+    const [row] = await db.sql`select to_jsonb(k) as row, encode(hash, 'hex') as hash from api_keys k where id = ${body.keyId}`;
+    expect(row!.hash).toBe(hashKey(body.key));
+    expect(JSON.stringify(row!.row)).not.toContain(body.key.slice(13));
+    expect((await post("/keys/revoke", { keyId: body.keyId })).status).toBe(200);
+    expect((await post("/keys/revoke", { keyId: body.keyId })).status).toBe(200);
+    expect(await auditOf(accountId)).toMatchObject([
+      { action: "account_created" },
+      { action: "key_created", objectId: body.keyId },
+      { action: "key_revoked", objectId: body.keyId },
+    ]);
+  });
+
+  test("suspends, reinstates and closes, and a closed account stays closed", async () => {
+    const accountId = await newAccount();
+    await post("/keys", { accountId, ...keyWishes });
+    const statusOf = async () => (await db.sql`select status from accounts where id = ${accountId}`)[0]!.status;
+    await post("/accounts/suspend", { accountId, reason: "abuse" });
+    expect(await statusOf()).toBe("suspended");
+    await post("/accounts/reinstate", { accountId });
+    expect(await statusOf()).toBe("active");
+    await post("/accounts/close", { accountId });
+    expect(await statusOf()).toBe("closed");
+    expect(await db.sql`select from api_keys where account_id = ${accountId} and revoked_at is null`).toHaveLength(0);
+    expect((await post("/accounts/reinstate", { accountId })).status).toBe(409);
+    expect((await post("/keys", { accountId, ...keyWishes })).status).toBe(409);
+    expect((await auditOf(accountId)).map(({ action }) => action)).toEqual([
+      "account_created",
+      "key_created",
+      "account_suspended",
+      "account_reinstated",
+      "account_closed",
+    ]);
+  });
+
+  test("posts money once for each idempotency key: the same again is the same, another payload is 409", async () => {
+    const accountId = await newAccount();
+    const credit = { accountId, kind: "top_up", amountMicro: "5000000", reason: "bank_transfer", idempotencyKey: randomUUID() };
+    const answers = await Promise.all([post("/credits", credit), post("/credits", credit)]);
+    expect(answers[0]!.body.eventId).toBe(answers[1]!.body.eventId);
+    expect((await post("/credits", { ...credit, amountMicro: "5000001" })).status).toBe(409);
+    expect((await post("/balance", { accountId })).body).toEqual({ balanceMicro: "5000000", availableMicro: "5000000" });
+    const refund = { ...credit, kind: "refund", reason: "refund_requested", idempotencyKey: randomUUID() };
+    expect((await post("/credits", { ...refund, amountMicro: "-5000001" })).status).toBe(402);
+    expect((await post("/credits", { ...refund, amountMicro: "7" })).status).toBe(400);
+    expect((await post("/balance", { accountId })).body.balanceMicro).toBe("5000000");
+    expect((await auditOf(accountId)).filter(({ action }) => action === "billing_event_posted")).toHaveLength(1);
+  });
+
+  test("keeps neither the change nor its audit row when one of them fails (keep.audit)", async () => {
+    const accountId = await newAccount();
+    await db.sql`alter table audit_log add constraint broken check (action <> 'account_suspended') not valid`;
+    try {
+      expect((await post("/accounts/suspend", { accountId })).status).toBeGreaterThanOrEqual(400);
+      expect((await db.sql`select status from accounts where id = ${accountId}`)[0]!.status).toBe("active");
+    } finally {
+      await db.sql`alter table audit_log drop constraint broken`;
+    }
+  });
+
+  test("enters models and prices, which are never changed afterwards", async () => {
+    const model = { id: "test-model", kind: "chat", contextTokens: 1000, outputTokensMax: 100, templateTokens: 10, imageTokensMax: 0 };
+    expect((await post("/models", model)).status).toBe(200);
+    expect((await post("/models", model)).status).toBe(409);
+    const price = { model: "test-model", inputMicro: 1, cachedInputMicro: 1, outputMicro: 2, imageMicro: 0 };
+    expect((await post("/prices", price)).body.version).toEqual(expect.any(Number));
+    expect((await post("/prices", { ...price, model: "none" })).status).toBe(404);
+    expect((await post("/models/enable", { id: "test-model", enabled: false })).status).toBe(200);
+    expect((await db.sql`select enabled from models where name = 'test-model'`)[0]!.enabled).toBe(false);
+  });
+
+  test.each([
+    ["/accounts", "{", 400, undefined],
+    ["/accounts", { email: "nobody" }, 400, "email"],
+    ["/accounts", { email: "a@example.com", prompt: "x" }, 400, undefined],
+    ["/keys", { accountId: "1", ...keyWishes }, 400, "accountId"],
+    ["/keys", { accountId: randomUUID(), ...keyWishes }, 404, undefined],
+    ["/keys", { accountId: randomUUID(), ...keyWishes, scopes: ["root"] }, 400, "scopes.0"],
+    ["/keys/revoke", { keyId: randomUUID() }, 404, undefined],
+    ["/credits", { accountId: randomUUID(), kind: "top_up", amountMicro: 5 }, 400, "amountMicro"],
+    ["/nothing", {}, 404, undefined],
+    ["/__proto__", {}, 404, undefined],
+  ])("answers %s with %j by %i and names the field", async (path, body, status, param) => {
+    const answer = await post(path, body);
+    expect(answer.status).toBe(status);
+    expect(answer.body.error.param ?? undefined).toBe(param);
+  });
+
+  test("accepts nobody but operators", async () => {
+    expect((await post("/accounts", {}, "operator-token-of-test")).status).toBe(401);
+    const bare = await handler(new Request("http://admin/accounts", { method: "POST", body: "{}" }));
+    expect(bare.status).toBe(401);
+  });
+
+  test("lets nobody change or delete the audit log, the admin role least of all (keep.audit)", async () => {
+    await newAccount();
+    await expect(db.sql`update audit_log set actor = 'system'`).rejects.toThrow();
+    await expect(db.sql`delete from audit_log`).rejects.toThrow();
+    await expect(db.sql`truncate audit_log`).rejects.toThrow();
+    for (const table of ["audit_log", "persons", "api_keys", "balances"]) {
+      await expect(pool.run((sql) => sql`select from ${sql(table)}`)).rejects.toThrow();
+    }
+  });
+});
