@@ -3,7 +3,6 @@ import { createServer, type IncomingMessage } from "node:http";
 import { afterEach, expect, test, vi } from "vitest";
 import { startCron } from "#infra/local/cron.ts";
 import { parseStackFile } from "#infra/local/stack-file.ts";
-import { waitFor } from "../support/wait.ts";
 
 afterEach(() => void vi.useRealTimers());
 
@@ -30,55 +29,74 @@ async function letPass(ms: number): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
 }
 
-async function startWith(answer: (call: IncomingMessage) => number | Promise<number>) {
-  const calls: IncomingMessage[] = [];
-  const server = createServer(async (incoming, response) => {
-    calls.push(incoming);
-    response.writeHead(await answer(incoming)).end();
+/** Calls the schedule makes, each with the means to answer it, in the order in which they came. */
+async function start() {
+  const calls: { incoming: IncomingMessage; answer(status: number): void }[] = [];
+  const server = createServer((incoming, response) => {
+    if (incoming.url === "/barrier") return void response.end();
+    calls.push({ incoming, answer: (status) => response.writeHead(status).end() });
+    server.emit("call");
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
+  const gatewayUrl = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"], now: Date.UTC(2026, 0, 1, 0, 0, 30) });
   const outcomes: string[] = [];
   const schedule = startCron({
     stack: stackWith("* * * * *"),
-    gatewayUrl: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
-    completed: (name, outcome) => outcomes.push(`${name} ${outcome}`),
+    gatewayUrl,
+    completed: (name, outcome) => (outcomes.push(`${name} ${outcome}`), server.emit("outcome")),
   });
-  return { calls, outcomes, schedule, close: () => (server.close(), server.closeAllConnections()) };
+  return {
+    calls,
+    outcomes,
+    schedule,
+    next: (event: "call" | "outcome") => once(server, event),
+    /** A call that is on its way has come when these have been answered. */
+    async settled() {
+      for (let round = 0; round < 5; round += 1) await (await fetch(`${gatewayUrl}/barrier`)).text();
+    },
+    close: () => (server.close(), server.closeAllConnections()),
+  };
 }
 
 test("startCron() posts to the function's root when its time has come, with cron-connector's headers", async () => {
-  const { calls, outcomes, schedule, close } = await startWith(() => 200);
+  const { calls, outcomes, schedule, next, settled, close } = await start();
   expect(schedule.names).toEqual(["purge"]);
   await letPass(29_000);
+  await settled();
   expect(calls).toHaveLength(0);
+  const called = next("call");
   await letPass(2_000);
-  vi.useRealTimers();
-  await waitFor("the call", () => outcomes.length === 1);
-  expect(calls[0]).toMatchObject({
+  await called;
+  expect(calls[0]!.incoming).toMatchObject({
     method: "POST",
     url: "/function/purge.openfaas-fn",
     headers: { "x-topic": "cron-function", "x-connector": "cron-connector" },
   });
-  expect(calls[0]!.headers.authorization).toBeUndefined();
+  expect(calls[0]!.incoming.headers.authorization).toBeUndefined();
+  const counted = next("outcome");
+  calls[0]!.answer(200);
+  await counted;
   expect(outcomes).toEqual(["purge answered"]);
   await schedule.stop();
   close();
 });
 
 test("startCron() counts a failed call and goes on; it never makes two of one function at once", async () => {
-  const proceed = Promise.withResolvers<number>();
-  const { calls, outcomes, schedule, close } = await startWith(() => proceed.promise);
+  const { calls, outcomes, schedule, next, settled, close } = await start();
+  const first = next("call");
   await letPass(31_000);
-  vi.useRealTimers();
-  await waitFor("the first call", () => calls.length === 1);
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"], now: Date.UTC(2026, 0, 1, 0, 1, 30) });
+  await first;
   await letPass(120_000);
-  vi.useRealTimers();
+  await settled();
   expect(calls).toHaveLength(1);
-  proceed.resolve(500);
-  await waitFor("its outcome", () => outcomes.length === 1);
+  const counted = next("outcome");
+  calls[0]!.answer(500);
+  await counted;
   expect(outcomes).toEqual(["purge failed"]);
+  const second = next("call");
+  await letPass(60_000);
+  await second;
   await schedule.stop();
   close();
 });
