@@ -1,0 +1,152 @@
+/**
+ * Where data about a person lies, in which category of the policy, and how it goes. Purge acts on these rows, the
+ * tests compare them with the catalogue of the database, and the evidence shows the limits that are derived here.
+ */
+import { type Limit, promised, type PromiseId } from "./policy.ts";
+
+/** The kinds of data that there are, by the promise about each; `none` names no person and is linked to none. */
+export type Category = Extract<PromiseId, "keep.account" | "keep.key" | "keep.usage" | "keep.billing" | "keep.audit"> | "none";
+
+/** Every column of every table, in exactly one category (keep.closed). Slices and parts count as their table. */
+export const columns: Record<string, Partial<Record<Category, readonly string[]>>> = {
+  accounts: { "keep.account": ["id", "status", "closed_at", "audit_alias", "changed_xid"] },
+  persons: { "keep.account": ["account_id", "email", "name", "password_hash"] },
+  // Mail about the account that waits; it holds neither address nor text.
+  outbox: { "keep.account": ["id", "account_id", "template", "created_at", "attempts", "next_attempt_at"] },
+  // A key's limits, models and expiry count as its scopes.
+  api_keys: {
+    "keep.key": [
+      "id", "account_id", "hash", "prefix", "name", "scopes", "models", "expires_at", "requests_per_minute",
+      "tokens_per_minute", "revoked_at", "changed_xid",
+    ],
+  },
+  usage_events: {
+    "keep.usage": [
+      "id", "account_id", "key_id", "model_id", "endpoint", "price_version", "prompt_tokens", "cached_tokens",
+      "completion_tokens", "reasoning_tokens", "images", "cost_micro", "latency_ms", "status",
+    ],
+  },
+  billing_events: { "keep.billing": ["id", "account_id", "kind", "amount_micro", "reason", "idempotency_key", "created_at"] },
+  ledger_entries: { "keep.billing": ["event_id", "ledger_account", "account_id", "amount_micro"] },
+  // What the billing events come to less what was used, in sums without dates; and the slices that replicas may spend.
+  balances: { "keep.billing": ["account_id", "credited_micro", "consumed_micro", "leased_micro"] },
+  leases: {
+    "keep.billing": [
+      "id", "account_id", "replica_id", "granted_micro", "consumed_micro", "expires_at", "recall_requested_at",
+      "recall_answered_at",
+    ],
+  },
+  audit_log: { "keep.audit": ["id", "at", "actor", "action", "subject_alias", "object_id", "reason"] },
+  models: {
+    none: [
+      "id", "name", "kind", "context_tokens", "output_tokens_max", "template_tokens", "image_tokens_max", "enabled",
+      "created_at",
+    ],
+  },
+  prices: { none: ["version", "model_id", "effective_at", "input_micro", "cached_input_micro", "output_micro", "image_micro"] },
+  operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
+  purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
+  purge_steps: { none: ["run_id", "step", "done"] },
+  person_rewrites: { none: ["part", "since"] },
+  migrations: { none: ["name", "digest", "applied_at"] },
+};
+
+/** What keep.usage names, and the columns that hold each. The ids are all that a usage event has besides. */
+export const usageFields = {
+  promised: {
+    time: ["id"],
+    model: ["model_id"],
+    endpoint: ["endpoint"],
+    tokenCounts: ["prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "images"],
+    cost: ["cost_micro", "price_version"],
+    latency: ["latency_ms"],
+    status: ["status"],
+  },
+  ids: ["account_id", "key_id"],
+} as const;
+
+/** The columns that a caller can fill with words of their own: the most characters of each. There are no others. */
+export const freeText: Record<string, number> = { "persons.email": 254, "persons.name": 128, "api_keys.name": 64 };
+
+/** Columns of a text or binary type whose values are not a caller's words, and what bounds them. */
+export const boundText: Record<string, string> = {
+  "persons.password_hash": "made here from the password",
+  "api_keys.hash": "SHA-256",
+  "api_keys.prefix": "the first characters of a key that was made here",
+  "api_keys.scopes": "a closed list",
+  "api_keys.models": "names of the price book",
+  "models.name": "set by operators, of one form",
+  "purge_runs.confirmed_by": "a closed list",
+  "migrations.name": "a file of the repository",
+  "migrations.digest": "SHA-256 of that file",
+};
+
+/**
+ * How a table's rows end. `drop_slice`: whole slices of time are dropped; `delete`: rows whose `time` is past the
+ * limit; `erase`: the account with all that is linked to it; `life_of_account`: with that erasure. A table may have
+ * two rows: what comes first ends the data. Where no person is named (`promise: null`) the limit is our own.
+ */
+export interface Retention {
+  promise: PromiseId | null;
+  table: string;
+  time: string;
+  how: "drop_slice" | "delete" | "erase" | "life_of_account";
+  limit: Limit;
+}
+
+function limitOf(id: PromiseId): Limit {
+  const { limit } = promised(id);
+  if (!limit) throw new RangeError(`Cannot derive a limit: ${id} has none`);
+  return limit;
+}
+
+const lifeOfAccount = (promise: PromiseId, table: string) =>
+  ({ promise, table, time: "accounts.closed_at", how: "life_of_account", limit: limitOf("right.delete") }) as const;
+
+export const retention = [
+  { promise: "keep.usage", table: "usage_events", time: "id", how: "drop_slice", limit: limitOf("keep.usage") },
+  { promise: "keep.key", table: "api_keys", time: "revoked_at", how: "delete", limit: limitOf("keep.key") },
+  { promise: "keep.audit", table: "audit_log", time: "at", how: "delete", limit: limitOf("keep.audit") },
+  { promise: "keep.account", table: "outbox", time: "created_at", how: "delete", limit: limitOf("keep.account") },
+  { promise: "keep.billing", table: "billing_events", time: "created_at", how: "delete", limit: limitOf("keep.billing") },
+  { promise: null, table: "purge_runs", time: "started_at", how: "delete", limit: { amount: 365, unit: "days" } },
+  { promise: "keep.account", table: "accounts", time: "closed_at", how: "erase", limit: limitOf("keep.account") },
+  lifeOfAccount("keep.account", "persons"),
+  lifeOfAccount("keep.account", "outbox"),
+  lifeOfAccount("keep.key", "api_keys"),
+  lifeOfAccount("keep.usage", "usage_events"),
+  lifeOfAccount("keep.billing", "balances"),
+  lifeOfAccount("keep.billing", "leases"),
+] as const satisfies readonly Retention[];
+
+/** Days that the oldest backup goes back; `null` where there are none. */
+export type BackupWindowDays = number | null;
+
+/** Days that a row stays in backups beyond their window: they are daily, and the one before the window is kept too. */
+const backupExtraDays = 2;
+
+/** Days from the closing of an account to its erasure: a closing by mistake is undone, credit is paid back. */
+export const erasureGraceDays = 7;
+
+/** Hours that purge acts before a limit: it runs every hour, and a run that fails must not make anything late. */
+export const purgeLeadHours = 2;
+
+/** Grace, backups and one day for failures must fit into the 30 days of an erasure (right.delete). */
+export const backupWindowDaysMax = limitDays(limitOf("right.delete")) - erasureGraceDays - backupExtraDays - 1;
+
+/** Days that live data goes before its promised limit, to be gone from every backup in time (keep.*). */
+export function earlyDays(window: BackupWindowDays): number {
+  return window === null ? 0 : window + backupExtraDays;
+}
+
+/** A limit in days. A year counts as 365: never later than the calendar's. */
+export function limitDays({ amount, unit }: Limit): number {
+  if (unit === "days") return amount;
+  if (unit === "years") return amount * 365;
+  throw new RangeError(`Cannot count a limit in days: its unit is ${unit}`);
+}
+
+/** Days that live data may be kept, so that it is gone everywhere within the promised limit (keep.*). */
+export function liveLimitDays(limit: Limit, window: BackupWindowDays): number {
+  return limitDays(limit) - earlyDays(window);
+}
