@@ -18,7 +18,17 @@ export interface Secrets {
 export async function openSecrets(dataDir: string): Promise<Secrets> {
   const folder = join(dataDir, "secrets");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  return { value: (name) => keepInFile(join(folder, name), () => randomBytes(secretBytes).toString("base64url")) };
+  // Both ends of an edge ask for its secret at the same time: the first to ask makes it, the second gets the same.
+  const values = new Map<string, Promise<string>>();
+  return {
+    value(name) {
+      const known = values.get(name);
+      if (known) return known;
+      const value = keepInFile(join(folder, name), () => randomBytes(secretBytes).toString("base64url"));
+      values.set(name, value);
+      return value;
+    },
+  };
 }
 
 /** Fills the folder with exactly these secrets and answers its path. */
