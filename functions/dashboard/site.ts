@@ -11,11 +11,14 @@ export type Language = (typeof languages)[number];
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A row of the policy data, as the page shows it. English binds; a language without a translation shows it. */
+/** English binds; a language without a translation shows it. */
+type Translated = { en: string } & Partial<Record<Language, string>>;
+
+/** A row of the policy data, as the page shows it. */
 export interface PolicyText {
   id: string;
-  promise: Record<"en", string> & Partial<Record<Language, string>>;
-  limit: Record<"en", string> & Partial<Record<Language, string>>;
+  promise: Translated;
+  limit?: Translated;
 }
 
 export interface Resource {

@@ -1,12 +1,17 @@
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { policy as promises, type PolicyRow } from "#shared/policy.ts";
 import { createHandler } from "../../functions/dashboard/handler.ts";
+import { indonesian } from "../../functions/dashboard/policy-indonesian.ts";
+import { policyTexts, sentencesOf } from "../../functions/dashboard/policy-texts.ts";
 import { createSite, languages, readFiles } from "../../functions/dashboard/site.ts";
 
 const webFolder = new URL("../../functions/dashboard/web/", import.meta.url);
 const files = await readFiles(webFolder);
 const policy = [{ id: "keep.example", promise: { en: "Kept <here>", id: "Disimpan" }, limit: { en: "1 day" } }];
 const site = createSite(files, policy);
+const policyRows: readonly PolicyRow[] = promises;
+const proof = { kind: "attested", role: "example", validDays: 1 } as const;
 const dashboard = createHandler({ site });
 
 /** Bytes of JavaScript that a visit costs at most, before compression: the budget of the first form. */
@@ -139,6 +144,33 @@ describe("the page", () => {
     for (const field of fields) expect(field).toContain('autocomplete="off"');
     for (const field of page.match(/<(?:input id="key-input"|textarea)[^>]*>/g)!) expect(field).toContain('spellcheck="false"');
     expect(page).not.toContain('type="password"');
+  });
+});
+
+describe("policy", () => {
+  test("policyTexts() gives every promise and limit in English as the rows have them", () => {
+    const texts = policyTexts(policyRows);
+    expect(texts.map(({ id, promise }) => [id, promise.en])).toEqual(policyRows.map(({ id, promise }) => [id, promise]));
+    const limits = new Map(texts.map(({ id, limit }) => [id, limit]));
+    expect(limits.get("content.none")).toEqual({ en: "0 bytes", id: "0 byte" });
+    expect(limits.get("keep.usage")).toEqual({ en: "90 days after the call", id: "90 hari setelah panggilan" });
+    expect(limits.get("keep.billing")).toEqual({ en: "7 years after the event", id: "7 tahun setelah peristiwa" });
+    expect(limits.get("right.export")).toEqual({ en: "at once", id: "seketika" });
+    expect(limits.get("change.notice")).toEqual({ en: "at least 14 days after the mail", id: "sekurangnya 14 hari setelah surel" });
+    expect(limits.get("sec.tls")).toEqual({ en: "TLS 1.2 or newer", id: "TLS 1.2 atau lebih baru" });
+    expect(limits.get("use.usage")).toBeUndefined();
+  });
+
+  test("policyTexts() shows no translation of a promise that has changed", () => {
+    const [row] = policyTexts([
+      { id: "keep.example", promise: "Changed since it was translated.", limit: { amount: 2, unit: "days", since: "the day before" }, proof },
+    ]);
+    expect(row!.promise.id).toBeUndefined();
+    expect(row!.limit).toEqual({ en: "2 days after the day before", id: undefined });
+  });
+
+  test("every sentence of the policy has its translation, and every translation its sentence", () => {
+    expect(Object.keys(indonesian).sort()).toEqual([...new Set(sentencesOf(policyRows))].sort());
   });
 });
 

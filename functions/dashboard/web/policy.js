@@ -40,7 +40,7 @@ function policyTable(caption, some) {
     columns,
     some.map(({ id, promise, limit }) => [
       [inLanguage(promise), el("code", { class: "under", translate: "no" }, id)],
-      inLanguage(limit),
+      limit ? inLanguage(limit) : [],
     ]),
   );
 }
