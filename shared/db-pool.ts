@@ -2,6 +2,7 @@
  * A function's calls to Postgres, each answered or refused in time: a caller that waits gets 503 before it gives up,
  * nothing piles up while the database is away, and the first call after its return succeeds.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import postgres from "postgres";
 import { connect, sqlState, type Sql } from "./db.ts";
 import { EpithreError } from "./errors.ts";
@@ -17,8 +18,9 @@ const slotTimeoutMs = 500;
 const statementTimeoutMs = 1_200;
 const answerTimeoutMs = 1_500;
 
-/** Milliseconds within which a call that was rolled back for the sake of another one is made again. */
+/** Milliseconds within which a call that was rolled back for the sake of another one is made again, and between tries. */
 const retryWithinMs = 250;
+const retryDelayMs = 5;
 
 /** serialization_failure, deadlock_detected, lock_not_available: nothing was done, and the next try finds the way free. */
 const rolledBackStates = new Set(["40001", "40P01", "55P03"]);
@@ -110,7 +112,10 @@ export function createDatabasePool({ url, log, connections = connectionsDefault 
       return answer;
     } catch (thrown) {
       const again = rolledBackStates.has(sqlState(thrown)) && performance.now() - startedMs < retryWithinMs;
-      if (again) return attempt(query, startedMs);
+      if (again) {
+        await delay(retryDelayMs);
+        return attempt(query, startedMs);
+      }
       throw explained(thrown, used);
     }
   }

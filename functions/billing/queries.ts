@@ -49,15 +49,14 @@ export async function syncLeases(
   { replicaId, leases }: z.output<typeof SyncRequest>,
   ttlMs: number,
 ): Promise<SyncAnswer> {
+  // The text of an array of `lease_report`, fields in the order of the type.
+  const reports = leases.map(
+    ({ leaseId, renew, returnMicro, recallAnswered, close }) =>
+      `"(${leaseId},${renew},${returnMicro},${recallAnswered},${close})"`,
+  );
   const [row] = await sql<{ gone: boolean[]; recalled: string[] }[]>`
     select * from lease_sync(
-      ${replicaId},
-      ${ttlMs}::integer * interval '1 millisecond',
-      ${leases.map(({ leaseId }) => leaseId)}::uuid[],
-      ${leases.map(({ renew }) => renew)}::boolean[],
-      ${leases.map(({ returnMicro }) => returnMicro)}::bigint[],
-      ${leases.map(({ recallAnswered }) => recallAnswered)}::boolean[],
-      ${leases.map(({ close }) => close)}::boolean[]
+      ${replicaId}, ${ttlMs}::integer * interval '1 millisecond', ${`{${reports.join(",")}}`}::lease_report[]
     )
   `;
   return { leases: row!.gone.map((gone) => ({ gone, ttlMs })), recalled: row!.recalled };

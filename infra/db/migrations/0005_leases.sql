@@ -1,5 +1,4 @@
--- policy: keep.billing does not cover these sums; a lease lives for seconds, and what it consumed goes into the
--- account's one cumulative figure
+-- policy: keep.usage; a lease lives as long as its proxy uses it, seconds after the last request of its account
 --
 -- A lease is a slice of an account's money that one proxy may spend. settle() debits the lease; the account's row
 -- moves only on grant, return and close. Locks are always taken in this order, so that no two calls wait for each
@@ -146,25 +145,35 @@ begin
 end
 $$;
 
--- What a replica reports of its leases, as arrays of equal length. Gone: expired, closed (also by this call) or
--- never this replica's. Recalled: leases whose idle money is wanted elsewhere.
+-- What a replica says of one of its leases: functions/billing/schema.ts, SyncRequest.
+create type lease_report as (
+  lease_id uuid,
+  renew boolean,
+  returned_micro bigint,
+  recall_answered boolean,
+  closing boolean
+);
+
+-- Gone: expired, closed (also by this call) or never this replica's, in the order of the reports. Recalled: leases of
+-- this replica whose idle money is wanted elsewhere.
 create function lease_sync(
-  p_replica uuid, p_ttl interval, p_leases uuid[], p_renew boolean[], p_returned_micro bigint[],
-  p_recall_answered boolean[], p_close boolean[], out gone boolean[], out recalled uuid[]
+  p_replica uuid, p_ttl interval, p_reports lease_report[], out gone boolean[], out recalled uuid[]
 )
 language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  v_leases uuid[] := array(select lease_id from unnest(p_reports));
 begin
   perform from balances where account_id in (
     select l.account_id
-    from unnest(p_leases, p_returned_micro, p_close) as r (lease_id, returned_micro, closing)
+    from unnest(p_reports) as r
     join leases l on l.id = r.lease_id and l.replica_id = p_replica
     where r.returned_micro > 0 or r.closing
   ) order by account_id for no key update;
-  perform from leases where id = any (p_leases) and replica_id = p_replica order by id for update;
+  perform from leases where id = any (v_leases) and replica_id = p_replica order by id for update;
 
   with closed as (
     delete from leases l
-    using unnest(p_leases, p_close) as r (lease_id, closing)
+    using unnest(p_reports) as r
     where l.id = r.lease_id and r.closing and l.replica_id = p_replica and l.expires_at > now()
     returning l.account_id, l.granted_micro, l.consumed_micro
   )
@@ -181,8 +190,7 @@ begin
       granted_micro = l.granted_micro - least(r.returned_micro, l.granted_micro - l.consumed_micro),
       expires_at = case when r.renew then greatest(l.expires_at, now() + p_ttl) else l.expires_at end,
       recall_answered_at = case when r.recall_answered then now() else l.recall_answered_at end
-    from unnest(p_leases, p_renew, p_returned_micro, p_recall_answered)
-      as r (lease_id, renew, returned_micro, recall_answered)
+    from unnest(p_reports) as r
     where l.id = r.lease_id and l.replica_id = p_replica and l.expires_at > now()
     returning l.account_id, old.granted_micro - new.granted_micro as returned_micro
   )
@@ -192,7 +200,7 @@ begin
 
   gone := array(
     select l.id is null
-    from unnest(p_leases) with ordinality as r (lease_id, position)
+    from unnest(v_leases) with ordinality as r (lease_id, position)
     left join leases l on l.id = r.lease_id and l.replica_id = p_replica and l.expires_at > now()
     order by r.position
   );

@@ -7,8 +7,7 @@ grant execute on function settle(settlement[]) to epithre_usage_record;
 
 grant select on models, prices, balances, leases to epithre_billing;
 grant execute on function lease_grant(uuid, interval, jsonb) to epithre_billing;
-grant execute on function lease_sync(uuid, interval, uuid[], boolean[], bigint[], boolean[], boolean[])
-  to epithre_billing;
+grant execute on function lease_sync(uuid, interval, lease_report[]) to epithre_billing;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 
 grant select on usage_events, models to epithre_export;
