@@ -28,10 +28,11 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   },
   billing_events: { "keep.billing": ["id", "account_id", "kind", "amount_micro", "reason", "idempotency_key", "created_at"] },
   ledger_entries: { "keep.billing": ["event_id", "ledger_account", "account_id", "amount_micro"] },
-  // What the billing events come to less what was used, in sums without dates; and the slices that replicas may spend.
+  // What the billing events come to, less what was used, in sums without dates.
   balances: { "keep.billing": ["account_id", "credited_micro", "consumed_micro", "leased_micro"] },
+  // What calls that run now may cost; a lease lives for seconds.
   leases: {
-    "keep.billing": [
+    "keep.usage": [
       "id", "account_id", "replica_id", "granted_micro", "consumed_micro", "expires_at", "recall_requested_at",
       "recall_answered_at",
     ],
@@ -46,8 +47,8 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   prices: { none: ["version", "model_id", "effective_at", "input_micro", "cached_input_micro", "output_micro", "image_micro"] },
   operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
-  purge_steps: { none: ["run_id", "step", "done"] },
-  person_rewrites: { none: ["part", "since"] },
+  purge_steps: { none: ["run_id", "step", "live_days", "done"] },
+  person_rewrites: { none: ["part", "changed_xid"] },
   migrations: { none: ["name", "digest", "applied_at"] },
 };
 
@@ -116,7 +117,7 @@ export const retention = [
   lifeOfAccount("keep.key", "api_keys"),
   lifeOfAccount("keep.usage", "usage_events"),
   lifeOfAccount("keep.billing", "balances"),
-  lifeOfAccount("keep.billing", "leases"),
+  lifeOfAccount("keep.usage", "leases"),
 ] as const satisfies readonly Retention[];
 
 /** Days that the oldest backup goes back; `null` where there are none. */
