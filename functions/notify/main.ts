@@ -1,0 +1,29 @@
+import { run, serve } from "openfaas-node";
+import { readConfig } from "#shared/config.ts";
+import { createDatabasePool } from "#shared/db-pool.ts";
+import { createLog } from "#shared/log.ts";
+import { createMailer } from "#shared/mail.ts";
+import { configShape } from "./config.ts";
+import { createHandler } from "./handler.ts";
+
+/** Bytes. The schedule sends no body. */
+const bodyBytesMax = 1_024;
+
+run(async () => {
+  const config = readConfig(configShape);
+  const log = createLog("notify");
+  const database = createDatabasePool({ url: config.databaseUrl, log });
+  const mailer = createMailer({ smtpUrl: config.smtpUrl, from: config.mailFrom });
+  return serve({
+    name: "notify",
+    port: config.port,
+    hostname: config.hostname,
+    log,
+    bodyBytesMax,
+    handler: createHandler({ database, mailer, log }),
+    async onStop() {
+      mailer.close();
+      await database.close();
+    },
+  });
+});

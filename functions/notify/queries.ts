@@ -1,0 +1,22 @@
+/** All SQL of notify: calls of the two functions that its role may use (infra/db/migrations/0012_outbox.sql). */
+import type { Sql } from "#shared/db.ts";
+import type { MailTemplate } from "./schema.ts";
+
+export interface DueMail {
+  id: string;
+  template: MailTemplate;
+  /** How often it was tried, this time included. */
+  attempts: number;
+  email: string;
+}
+
+/** The mail that is due longest. Taking it puts its next attempt off, so no other run sends it meanwhile. */
+export async function takeMail(sql: Sql): Promise<DueMail | undefined> {
+  const [mail] = await sql<DueMail[]>`select id, template, attempts, email from take_mail()`;
+  return mail;
+}
+
+/** It was sent, or is given up: nothing of it is kept. */
+export async function finishMail(sql: Sql, id: string): Promise<void> {
+  await sql`select finish_mail(${id})`;
+}

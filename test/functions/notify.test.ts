@@ -1,0 +1,217 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { SMTPServer } from "smtp-server";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
+import { createLog } from "#shared/log.ts";
+import { createMailer, type Mailer } from "#shared/mail.ts";
+import { createHandler } from "../../functions/notify/handler.ts";
+import { mailTemplates } from "../../functions/notify/schema.ts";
+import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+
+/** What the relay took. */
+interface Taken {
+  from: string;
+  to: string[];
+  head: string;
+  body: string;
+}
+
+let db: TestDatabase;
+let pool: DatabasePool;
+let relay: { port: number; taken: Taken[]; refuse: boolean; close(): Promise<void> };
+let mailer: Mailer;
+let lines: string[];
+
+beforeAll(async () => {
+  db = await createTestDatabase();
+  pool = createDatabasePool({ url: db.urlFor("notify"), log: () => {} });
+});
+afterAll(async () => {
+  await pool.close();
+  await db.close();
+});
+beforeEach(async () => {
+  relay = await startRelay();
+  mailer = createMailer({ smtpUrl: `smtp://127.0.0.1:${relay.port}`, from: "hello@example.com" });
+  lines = [];
+});
+afterEach(async () => {
+  mailer.close();
+  await relay.close();
+  await db.sql`delete from outbox`;
+});
+
+async function startRelay(): Promise<typeof relay> {
+  const state = { taken: [] as Taken[], refuse: false };
+  const server = new SMTPServer({
+    disabledCommands: ["AUTH", "STARTTLS"],
+    closeTimeout: 100,
+    async onData(stream, session, done) {
+      const message = await text(stream);
+      if (state.refuse) return done(Object.assign(new Error("busy"), { responseCode: 451 }));
+      const end = message.indexOf("\r\n\r\n");
+      const { mailFrom, rcptTo } = session.envelope;
+      state.taken.push({
+        from: mailFrom ? mailFrom.address : "",
+        to: rcptTo.map(({ address }) => address),
+        head: message.slice(0, end),
+        body: message.slice(end + 4),
+      });
+      done();
+    },
+  });
+  server.on("error", () => {});
+  server.listen(0, "127.0.0.1");
+  await once(server.server, "listening");
+  return Object.assign(state, {
+    port: (server.server.address() as AddressInfo).port,
+    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  });
+}
+
+async function notify(by: Mailer = mailer) {
+  const handler = createHandler({ database: pool, mailer: by, log: createLog("notify", (line) => lines.push(line)) });
+  const response = await handler(new Request("http://notify/", { method: "POST" }));
+  return { status: response.status, body: (await response.json()) as any };
+}
+
+async function queueWelcome(): Promise<{ email: string; id: string }> {
+  const email = `${randomUUID()}@example.org`;
+  const [account] = await db.sql<{ id: string }[]>`insert into accounts default values returning id`;
+  await db.sql`insert into persons (account_id, email, name) values (${account!.id}, ${email}, 'Someone')`;
+  await db.sql`select queue_mail(${account!.id}, 'welcome')`;
+  const [mail] = await db.sql<{ id: string }[]>`select id from outbox where account_id = ${account!.id}`;
+  return { email, id: mail!.id };
+}
+
+const messageId = ({ head }: Taken) => /^Message-ID: <(.+)>$/im.exec(head)?.[1];
+const makeDue = () => db.sql`update outbox set next_attempt_at = now()`;
+const inOutbox = (id: string) => db.sql`select from outbox where id = ${id}`.then((rows) => rows.length === 1);
+
+describe("notify()", () => {
+  test("sends what the outbox has, once, as plain text in both languages, and keeps nothing of it (use.account)", async () => {
+    const { email, id } = await queueWelcome();
+    expect(await notify()).toEqual({ status: 200, body: { sent: 1, failed: 0 } });
+    expect(await inOutbox(id)).toBe(false);
+    expect((await notify()).body).toEqual({ sent: 0, failed: 0 });
+    expect(relay.taken).toHaveLength(1);
+    const [mail] = relay.taken;
+    expect(mail).toMatchObject({ from: "hello@example.com", to: [email] });
+    expect(messageId(mail!)).toBe(`${id}@example.com`);
+    for (const line of ["Content-Type: text/plain; charset=utf-8", "Auto-Submitted: auto-generated", `To: ${email}`]) {
+      expect(mail!.head.toLowerCase()).toContain(line.toLowerCase());
+    }
+    expect(mail!.body).toContain("akun Epithre untuk alamat ini sudah dibuka");
+    expect(mail!.body).toContain("an Epithre account was opened for this address");
+    expect(mail!.head + mail!.body).not.toMatch(/X-Mailer|Someone|http/i);
+  });
+
+  test("logs how many, and nothing of them (content.none)", async () => {
+    const { email, id } = await queueWelcome();
+    await notify();
+    relay.refuse = true;
+    await queueWelcome();
+    await notify();
+    expect(lines.map((line) => JSON.parse(line).at)).toEqual(["mail_sent", "mail_failed"]);
+    for (const secret of [email, id, "@", "Epithre account"]) expect(lines.join()).not.toContain(secret);
+  });
+
+  test("keeps what the relay refuses, and tries it again later under the same id", async () => {
+    const { id } = await queueWelcome();
+    relay.refuse = true;
+    expect((await notify()).body).toEqual({ sent: 0, failed: 1 });
+    relay.refuse = false;
+    expect((await notify()).body).toEqual({ sent: 0, failed: 0 });
+    const waits = [];
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      const [row] = await db.sql<{ minutes: number; attempts: number }[]>`
+        select round(extract(epoch from next_attempt_at - now()) / 60)::float8 as minutes, attempts from outbox where id = ${id}
+      `;
+      expect(row!.attempts).toBe(attempt);
+      waits.push(row!.minutes);
+      relay.refuse = attempt < 3;
+      await makeDue();
+      await notify();
+    }
+    expect(waits).toEqual([1, 2, 4]);
+    expect(relay.taken.map(messageId)).toEqual([`${id}@example.com`]);
+  });
+
+  test("gives a mail up after 12 attempts", async () => {
+    const { id } = await queueWelcome();
+    relay.refuse = true;
+    await db.sql`update outbox set attempts = 10 where id = ${id}`;
+    await notify();
+    expect(await inOutbox(id)).toBe(true);
+    await makeDue();
+    expect((await notify()).body.failed).toBe(1);
+    expect(await inOutbox(id)).toBe(false);
+  });
+
+  test("stops at a relay that takes nothing, before all mails have used up an attempt", async () => {
+    await Promise.all(Array.from({ length: 7 }, queueWelcome));
+    relay.refuse = true;
+    expect((await notify()).body).toEqual({ sent: 0, failed: 5 });
+    expect(await db.sql`select from outbox where attempts = 0`).toHaveLength(2);
+  });
+
+  test("keeps everything while the relay is away", async () => {
+    const { id } = await queueWelcome();
+    await relay.close();
+    expect((await notify()).body).toEqual({ sent: 0, failed: 1 });
+    expect(await inOutbox(id)).toBe(true);
+  });
+
+  test("sends a mail again, under the same id, when it ends before it noted the relay's yes", async () => {
+    await queueWelcome();
+    const interrupted: Mailer = {
+      async send(mail) {
+        await mailer.send(mail);
+        throw new Error("ended here");
+      },
+      close() {},
+    };
+    await notify(interrupted);
+    await makeDue();
+    expect((await notify()).body).toEqual({ sent: 1, failed: 0 });
+    expect(relay.taken).toHaveLength(2);
+    expect(new Set(relay.taken.map(messageId)).size).toBe(1);
+  });
+
+  test("sends each mail once when two runs meet", async () => {
+    const mails = await Promise.all(Array.from({ length: 25 }, queueWelcome));
+    const runs = await Promise.all([notify(), notify()]);
+    expect(runs[0]!.body.sent + runs[1]!.body.sent).toBe(25);
+    expect(relay.taken.flatMap(({ to }) => to).sort()).toEqual(mails.map(({ email }) => email).sort());
+  });
+
+  test("answers its one route only", async () => {
+    const handler = createHandler({ database: pool, mailer, log: () => {} });
+    expect((await handler(new Request("http://notify/"))).status).toBe(405);
+    expect((await handler(new Request("http://notify/outbox", { method: "POST" }))).status).toBe(404);
+  });
+
+  test("can read no table, only take the mail that is due (use.account)", async () => {
+    for (const table of ["outbox", "persons", "accounts"]) {
+      await expect(pool.run((sql) => sql`select from ${sql(table)}`)).rejects.toThrow("permission denied");
+    }
+  });
+
+  test("has words for every template that the database knows", async () => {
+    const [row] = await db.sql<{ names: string[] }[]>`select enum_range(null::mail_template)::text[] as names`;
+    expect([...mailTemplates]).toEqual(row!.names);
+  });
+});
+
+describe("createMailer()", () => {
+  test("sends nothing in the clear to another machine", async () => {
+    // Reaches this machine, under a name that does not say so.
+    const open = createMailer({ smtpUrl: `smtp://0.0.0.0:${relay.port}`, from: "hello@example.com" });
+    await expect(open.send({ to: "person@example.org", subject: "s", text: "t", id: randomUUID() })).rejects.toThrow();
+    open.close();
+    expect(relay.taken).toHaveLength(0);
+  });
+});
