@@ -44,37 +44,62 @@ const prices = {
 const knownTimeoutMs = 15_000;
 const knownIntervalMs = 50;
 
-/** What is kept of the developer's account. The key is here in the clear: this is a development stack. */
+/** What former starts entered. The key is here in the clear: this is a development stack. */
 const Kept = z.object({
+  /** Whether each model is on offer, by id. */
+  models: z.record(z.string(), z.boolean()).default({}),
   accountId: z.string().optional(),
   creditKey: z.string().optional(),
   hasCredit: z.boolean().optional(),
   apiKey: z.string().optional(),
 });
+type Kept = z.output<typeof Kept>;
+
+interface Memory {
+  kept: Kept;
+  keep(more: Partial<Kept>): Promise<void>;
+}
 
 /** Answers the developer's API key, once the proxy takes it and serves the models. */
 export async function seed(options: SeedOptions): Promise<string> {
-  for (const model of options.models) await enterModel(options, model);
-  const apiKey = await enterDeveloper(options);
+  const file = join(options.dataDir, "development-account.json");
+  const kept = Kept.parse(existsSync(file) ? JSON.parse(await readFile(file, "utf8")) : {});
+  const keep = (more: Partial<Kept>) => writePrivateFile(file, JSON.stringify(Object.assign(kept, more)));
+  await enterModels(options, { kept, keep });
+  const apiKey = await enterDeveloper(options, { kept, keep });
   await untilKnown(options, apiKey);
   return apiKey;
 }
 
-async function enterModel(options: SeedOptions, model: BackendModel): Promise<void> {
-  const { isNew } = await call(options, "/models", model, z.unknown());
-  if (isNew) await call(options, "/prices", { model: model.id, ...prices[model.kind] }, z.unknown());
+/** Models that a former start had and this one has not are taken off the list, until a start has them again. */
+async function enterModels(options: SeedOptions, { kept, keep }: Memory): Promise<void> {
+  const setOffered = async (id: string, enabled: boolean) => {
+    await call(options, "/models/enable", { id, enabled }, z.unknown());
+    await keep({ models: { ...kept.models, [id]: enabled } });
+  };
+  const enter = async (model: BackendModel) => {
+    // Refused as known, it was entered by a start that ended before its price was.
+    await call(options, "/models", model, z.unknown());
+    await call(options, "/prices", { model: model.id, ...prices[model.kind] }, z.unknown());
+    await keep({ models: { ...kept.models, [model.id]: true } });
+  };
+  for (const model of options.models) {
+    const isOffered = kept.models[model.id];
+    if (isOffered === undefined) await enter(model);
+    else if (!isOffered) await setOffered(model.id, true);
+  }
+  const served = new Set(options.models.map((model) => model.id));
+  for (const [id, isOffered] of Object.entries(kept.models)) {
+    if (isOffered && !served.has(id)) await setOffered(id, false);
+  }
 }
 
-async function enterDeveloper(options: SeedOptions): Promise<string> {
-  const file = join(options.dataDir, "development-account.json");
-  const kept = existsSync(file) ? Kept.parse(JSON.parse(await readFile(file, "utf8"))) : {};
-  const keep = (more: z.output<typeof Kept>) => writePrivateFile(file, JSON.stringify(Object.assign(kept, more)));
-
+async function enterDeveloper(options: SeedOptions, { kept, keep }: Memory): Promise<string> {
   if (!kept.accountId) {
     const person = { email: "developer@example.com", name: "Developer" };
     const { isNew, answer } = await call(options, "/accounts", person, z.object({ accountId: z.string() }));
-    if (!isNew) throw new Error(`Cannot find the developer's account: ${file} is missing but the account exists; use --fresh`);
-    await keep({ accountId: answer!.accountId, creditKey: randomUUID() });
+    if (!isNew) throw new Error("Cannot set up the stack: the developer's account exists but nothing is kept of it; use --fresh");
+    await keep({ accountId: answer.accountId, creditKey: randomUUID() });
   }
   const { accountId, creditKey: idempotencyKey } = kept;
   if (!kept.hasCredit) {
@@ -85,8 +110,9 @@ async function enterDeveloper(options: SeedOptions): Promise<string> {
   if (!kept.apiKey) {
     const limits = { models: null, expiresAtMs: null, requestsPerMinute, tokensPerMinute };
     const wanted = { accountId, name: "development", scopes: [...scopes], ...limits };
-    const { answer } = await call(options, "/keys", wanted, z.object({ key: z.string() }));
-    await keep({ apiKey: answer!.key });
+    const { isNew, answer } = await call(options, "/keys", wanted, z.object({ key: z.string() }));
+    if (!isNew) throw new Error("Cannot set up the stack: the developer's account is closed; use --fresh");
+    await keep({ apiKey: answer.key });
   }
   return kept.apiKey!;
 }

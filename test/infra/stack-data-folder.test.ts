@@ -80,6 +80,12 @@ test("openSecrets() makes a secret once; only its owner can read it", async () =
   expect(statSync(join(folder, "secrets/operator-token")).mode & 0o777).toBe(0o600);
 });
 
+test("openSecrets() makes one secret for two that ask at the same time", async () => {
+  const secrets = await openSecrets(folder);
+  const [one, other] = await Promise.all([secrets.value("edge-proxy-billing"), secrets.value("edge-proxy-billing")]);
+  expect(one).toBe(other);
+});
+
 test("mountSecrets() gives a function the secrets that it lists, and takes former ones away", async () => {
   const mount = join(folder, "mount");
   await mountSecrets(mount, { old: "1" });
