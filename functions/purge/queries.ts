@@ -1,0 +1,95 @@
+/** All SQL of purge. What it does is in infra/db/migrations/0010_purge.sql: its role may call these functions only. */
+import type { Sql } from "#shared/db.ts";
+
+/** A limit as one run applies it: days that live data may be kept, and hours that it goes before that. */
+export interface LiveLimit {
+  runId: string;
+  liveDays: number;
+  leadHours: number;
+}
+
+/** Does `work` on one connection that holds purge's lock; `undefined` while another one holds it. */
+export async function exclusively<T>(sql: Sql, work: (connection: Sql) => Promise<T>): Promise<T | undefined> {
+  const connection = await sql.reserve();
+  try {
+    const [row] = await connection<{ locked: boolean }[]>`select pg_try_advisory_lock(hashtext('purge')) as locked`;
+    if (!row!.locked) return undefined;
+    await connection`set lock_timeout = '50ms'`;
+    try {
+      return await work(connection);
+    } finally {
+      await connection`select pg_advisory_unlock(hashtext('purge'))`;
+    }
+  } finally {
+    connection.release();
+  }
+}
+
+export async function beginRun(sql: Sql, earlyDays: number): Promise<{ id: string; refused: boolean }> {
+  const [row] = await sql<{ id: string; refused: boolean }[]>`
+    select run_id as id, refused from begin_purge_run(${earlyDays})
+  `;
+  return row!;
+}
+
+export async function finishRun(sql: Sql, runId: string, stepsLeft: number): Promise<void> {
+  await sql`select finish_purge_run(${runId}, ${stepsLeft})`;
+}
+
+/** Makes the usage slices of the coming days; answers how many were missing. */
+export async function keepSlicesAhead(sql: Sql, runId: string): Promise<number> {
+  const [row] = await sql<{ made: number }[]>`select keep_slices_ahead(${runId}) as made`;
+  return row!.made;
+}
+
+/** Ends expired leases of up to `accountsMax` accounts; answers how many. */
+export async function closeLeases(sql: Sql, runId: string, accountsMax: number): Promise<number> {
+  const [row] = await sql<{ closed: number }[]>`select close_leases(${runId}, ${accountsMax}) as closed`;
+  return row!.closed;
+}
+
+/** Drops the oldest usage slice that is due; answers 1 or 0 (keep.usage). */
+export async function dropDueSlice(sql: Sql, { runId, liveDays, leadHours }: LiveLimit): Promise<number> {
+  const [row] = await sql<{ dropped: number }[]>`
+    select drop_due_usage_slice(${runId}, ${liveDays}, ${leadHours}) as dropped
+  `;
+  return row!.dropped;
+}
+
+/** Deletes up to `rowsMax` due rows of a table; answers how many. */
+export async function deleteDueRows(
+  sql: Sql,
+  table: string,
+  { runId, liveDays, leadHours }: LiveLimit,
+  rowsMax: number,
+): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_due_rows(${runId}, ${table}::purge_step, ${liveDays}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Erases one account that is due, or `more`: up to `rowsMax` of its usage events (right.delete). */
+export async function eraseDueAccount(
+  sql: Sql,
+  runId: string,
+  graceDays: number,
+  rowsMax: number,
+): Promise<"none" | "more" | "erased"> {
+  const [row] = await sql<{ outcome: "none" | "more" | "erased" }[]>`
+    select erase_due_account(${runId}, ${graceDays}, ${rowsMax}) as outcome
+  `;
+  return row!.outcome;
+}
+
+/** The parts of persons in whose files bytes of deleted rows still lie. */
+export async function personParts(sql: Sql): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`select 'persons_' || part as name from person_rewrites order by part`;
+  return rows.map(({ name }) => name);
+}
+
+/** Writes a part of persons anew; it stays listed when an old snapshot could still see what was deleted. */
+export async function rewritePersons(sql: Sql, runId: string, part: string): Promise<void> {
+  await sql`vacuum (full, freeze) ${sql(part)}`;
+  await sql`select note_person_rewrites(${runId})`;
+}

@@ -1,0 +1,74 @@
+/** The steps of a run, from the rows of the policy's retention data. Each does one bounded piece of work at a time. */
+import type { Sql } from "#shared/db.ts";
+import { type BackupWindowDays, erasureGraceDays, limitDays, liveLimitDays, purgeLeadHours, retention, type Retention } from "#shared/stored-data.ts";
+import { closeLeases, deleteDueRows, dropDueSlice, eraseDueAccount, keepSlicesAhead, personParts, rewritePersons } from "./queries.ts";
+
+export interface Run {
+  sql: Sql;
+  runId: string;
+  backupWindowDays: BackupWindowDays;
+}
+
+/** `then`: whether more is due now, nothing is, or what is left has to wait for the next run. */
+export interface Piece {
+  done: number;
+  then: "more" | "over" | "later";
+}
+
+export interface Step {
+  /** Under which number of the log's line the work counts. */
+  counts: "dropped" | "deleted" | "erased";
+  act(run: Run): Promise<Piece>;
+}
+
+/** Rows, or accounts with leases, of one transaction: a few milliseconds, so nobody waits for it. */
+const rowsMax = 1_000;
+
+/** What is done even when deleting is refused: it makes room, and gives money back. */
+export const harmlessSteps: Pick<Step, "act">[] = [
+  { act: async ({ sql, runId }) => ({ done: await keepSlicesAhead(sql, runId), then: "over" }) },
+  { act: async ({ sql, runId }) => piece(await closeLeases(sql, runId, rowsMax)) },
+];
+
+export const destructiveSteps: Step[] = [...retention.flatMap(stepFor), { counts: "deleted", act: rewriteParts }];
+
+/** What lives as long as its account has no step of its own: it is erased with the account. */
+function stepFor(row: Retention): Step[] {
+  switch (row.how) {
+    case "drop_slice":
+      return [{ counts: "dropped", act: async (run) => once(await dropDueSlice(run.sql, limitOf(row, run))) }];
+    case "delete":
+      return [{ counts: "deleted", act: async (run) => piece(await deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax)) }];
+    case "erase":
+      return [{ counts: "erased", act: eraseAccounts }];
+    case "life_of_account":
+      return [];
+  }
+}
+
+function limitOf({ limit }: Retention, { runId, backupWindowDays }: Run) {
+  return { runId, liveDays: liveLimitDays(limit, backupWindowDays), leadHours: purgeLeadHours };
+}
+
+async function eraseAccounts({ sql, runId }: Run): Promise<Piece> {
+  const outcome = await eraseDueAccount(sql, runId, erasureGraceDays, rowsMax);
+  return { done: outcome === "erased" ? 1 : 0, then: outcome === "none" ? "over" : "more" };
+}
+
+/**
+ * DELETE leaves the bytes in the file: each part of persons that lost some is written anew without them. A part keeps
+ * what an old snapshot could still see; writing it again is of no use before that snapshot has gone.
+ */
+async function rewriteParts({ sql, runId }: Run): Promise<Piece> {
+  for (const part of await personParts(sql)) await rewritePersons(sql, runId, part);
+  return { done: 0, then: (await personParts(sql)).length > 0 ? "later" : "over" };
+}
+
+/** A whole batch says that there may be more. */
+function piece(done: number): Piece {
+  return { done, then: done >= rowsMax ? "more" : "over" };
+}
+
+function once(done: number): Piece {
+  return { done, then: done > 0 ? "more" : "over" };
+}
