@@ -1,0 +1,28 @@
+/** What may enter and leave export. */
+import { z } from "zod";
+
+const Day = z.iso.date("must be a date such as 2026-05-31");
+
+/** Of GET /v1/usage.csv. Days are UTC and both count; `cursor` is the request_id of the last record that came. */
+export const UsageQuery = z.strictObject({
+  from: Day.optional(),
+  to: Day.optional(),
+  cursor: z.uuidv7("must be a request_id of an earlier export").optional(),
+});
+export type UsageQuery = z.output<typeof UsageQuery>;
+
+/** One usage event. `time` is in its id. */
+export interface UsageRow {
+  id: string;
+  keyId: string;
+  model: string;
+  endpoint: string;
+  status: number;
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+  reasoningTokens: number;
+  images: number;
+  costMicro: bigint;
+  latencyMs: number;
+}
