@@ -124,11 +124,15 @@ export function releaseOwnership(dataDir: string): void {
   rmSync(join(dataDir, "postgres.owner"), { force: true });
 }
 
-/** `<pid> <start time in clock ticks>` of a process that lives; field 22 of proc(5), after the parenthesised name. */
+/**
+ * `<pid> <start time in clock ticks>` of a process that lives: fields 3 (state) and 22 of proc(5), counted after the
+ * name in parentheses. A zombie has ended; only its parent has not noticed yet.
+ */
 function identityOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return `${pid} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]}`;
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? undefined : `${pid} ${fields[19]}`;
   } catch {
     return undefined;
   }

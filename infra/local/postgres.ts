@@ -49,6 +49,9 @@ const sharedMemoryTimeoutMs = 15_000;
 /** Milliseconds for an orderly end before an abrupt one: a checkpoint of at most `max_wal_size`. */
 const stopTimeoutMs = 20_000;
 
+/** Milliseconds for output to arrive that was written before the end. */
+const lastWordsMs = 100;
+
 /** Attempts at a free port: another program may take it between our look and the server's start. */
 const portAttemptsMax = 5;
 
@@ -237,7 +240,7 @@ async function launch({ home, dataDirectory, port, settings, log }: Launch): Pro
     const text = said.join("\n");
     if (text.includes("shared memory block") && performance.now() < deadline) {
       await delay(lookIntervalMs * 10);
-    } else if (!text.includes("Address already in use")) {
+    } else if (!text.includes("could not create any TCP/IP sockets")) {
       throw new Error(`Cannot start Postgres: ${said.findLast((line) => line.includes("FATAL")) ?? said.at(-1) ?? "it said nothing"}`);
     } else if (port !== undefined || attempt >= portAttemptsMax) {
       throw new Error(`Cannot start Postgres: port ${takenPort} is in use; choose another`);
@@ -289,9 +292,11 @@ async function becomesReady(child: ChildProcess, exited: Promise<number | null>,
   return false;
 }
 
+/** Settles once its last words are read; busy backends of a killed postmaster hold the pipe open, and are not waited for. */
 function exitOf(child: ChildProcess): Promise<number | null> {
   return new Promise((settle) => {
     child.once("error", () => settle(-1));
+    child.once("exit", (code) => setTimeout(settle, lastWordsMs, code));
     child.once("close", (code) => settle(code));
   });
 }
