@@ -24,6 +24,9 @@ const goBufferBytes = 4096;
 /** Bytes. Bodies up to this are collected and sent in one write: twice as fast as piping, and cheap to hold. */
 const collectedBodyBytesMax = 64 * 1024;
 
+/** Milliseconds that the rest of a body is thrown away for, when the function answered without it. */
+const unreadBodyMs = 2_000;
+
 /** RFC 9110, section 7.6.1, and `expect`, which Node has answered already; `host` is told as x-forwarded-host. */
 const hopByHop = new Set([
   "connection", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
@@ -55,7 +58,7 @@ export function forward(request: IncomingMessage, response: ServerResponse, forw
         headers: requestHeaders(request, forwarding),
         body: content,
       };
-      forwarding.pool.dispatch(call, relay(response, forwarding.streams, (end) => (abort = end)));
+      forwarding.pool.dispatch(call, relay(request, response, forwarding.streams, (end) => (abort = end)));
     });
   });
 }
@@ -90,7 +93,12 @@ function requestHeaders(request: IncomingMessage, { isPublic, streams }: Forward
   return headers;
 }
 
-function relay(response: ServerResponse, streams: boolean, onStart: (abort: () => void) => void): Dispatcher.DispatchHandler {
+function relay(
+  request: IncomingMessage,
+  response: ServerResponse,
+  streams: boolean,
+  onStart: (abort: () => void) => void,
+): Dispatcher.DispatchHandler {
   let held: Buffer[] = [];
   let heldBytes = 0;
   let bodyBegun = false;
@@ -107,6 +115,7 @@ function relay(response: ServerResponse, streams: boolean, onStart: (abort: () =
       for (const name of Object.keys(headers)) {
         if (!hopByHop.has(name)) response.setHeader(name, headers[name]!);
       }
+      if (!request.complete) response.setHeader("connection", "close");
       response.writeHead(status);
       // The head alone goes out when the function sent it alone; with the body in one packet otherwise.
       if (streams) setImmediate(() => bodyBegun || response.flushHeaders());
@@ -125,7 +134,7 @@ function relay(response: ServerResponse, streams: boolean, onStart: (abort: () =
     },
     onResponseEnd() {
       bodyBegun = true;
-      response.end(heldBytes === 0 ? undefined : Buffer.concat(held));
+      finish(request, response, Buffer.concat(held));
     },
     onResponseError() {
       bodyBegun = true;
@@ -133,6 +142,16 @@ function relay(response: ServerResponse, streams: boolean, onStart: (abort: () =
       else refuse(response, new EpithreError("unavailable", "Cannot reach the function: it does not run or ended early. Try again.", { retryAfterS: 1 }));
     },
   };
+}
+
+/** A connection closed on a caller that still sends would reset before the answer was read. */
+function finish(request: IncomingMessage, response: ServerResponse, rest: Buffer): void {
+  if (request.complete) return void response.end(rest);
+  response.write(rest);
+  const overdue = setTimeout(() => response.end(), unreadBodyMs);
+  request.once("close", () => (clearTimeout(overdue), response.end()));
+  request.unpipe();
+  request.resume();
 }
 
 /** Answers with OpenAI's error object. */

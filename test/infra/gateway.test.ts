@@ -2,12 +2,15 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { text } from "node:stream/consumers";
+import { serve } from "openfaas-node";
 import { afterEach, describe, expect, test } from "vitest";
 import { type RunningGateway, startGateway } from "#infra/local/gateway.ts";
 import { createGatewayMetrics } from "#infra/local/gateway-metrics.ts";
 import { createLogRing } from "#infra/local/log-ring.ts";
+import { publicRoute } from "#infra/local/routes.ts";
 import { parseStackFile } from "#infra/local/stack-file.ts";
 import type { LocalFunction } from "#infra/local/system-api.ts";
+import { UsageQuery } from "../../functions/export/schema.ts";
 import { waitFor } from "../support/wait.ts";
 
 const password = "password-of-tests";
@@ -42,8 +45,8 @@ function portOf(server: { address(): unknown }): number {
 }
 
 /** A gateway in front of one handler, which stands for every function of the public routes. */
-async function startWith(listener: RequestListener): Promise<RunningGateway & { local: LocalFunction; functionPort: number }> {
-  const functionPort = await startFunction(listener);
+async function startWith(listener: RequestListener, port?: number): Promise<RunningGateway & { local: LocalFunction }> {
+  const functionPort = port ?? (await startFunction(listener));
   const local = { name: "proxy", definition, available: 1, createdAtMs: Date.UTC(2026, 0, 1), log: createLogRing() };
   const metrics = createGatewayMetrics(() => [local]);
   const gateway = await startGateway({
@@ -53,7 +56,7 @@ async function startWith(listener: RequestListener): Promise<RunningGateway & { 
     functionPorts: new Map(["proxy", "export", "dashboard"].map((name) => [name, functionPort])),
   });
   open.push(gateway);
-  return { ...gateway, local, functionPort };
+  return { ...gateway, local };
 }
 
 /** Answers with what the function saw. */
@@ -78,6 +81,13 @@ describe("public routes", () => {
     const { url: target, bytes } = await seen(await fetch(`${url}/v1/chat/completions?prompt=secret`, { method: "POST", body: "{}" }));
     expect(target).toBe("/v1/chat/completions");
     expect(bytes).toBe(2);
+  });
+
+  test("gateway passes the parameters on that a route lists: all that the export takes", async () => {
+    const { url } = await startWith(echo);
+    const { url: target } = await seen(await fetch(`${url}/v1/usage.csv?from=2026-01-01&prompt=secret&cursor=x`));
+    expect(target).toBe("/v1/usage.csv?from=2026-01-01&cursor=x");
+    expect(publicRoute("/v1/usage.csv")!.query).toEqual(Object.keys(UsageQuery.shape));
   });
 
   test("gateway takes internal headers off and tells the caller's address itself", async () => {
@@ -133,22 +143,29 @@ describe("public routes", () => {
     await left.promise;
   });
 
-  test("gateway streams a large upload, and passes on an answer that comes before its end", async () => {
+  test("gateway streams a large upload", async () => {
     const firstBytes = Promise.withResolvers<void>();
-    const { url } = await startWith((incoming, response) => {
-      incoming.once("data", () => firstBytes.resolve());
-      if (incoming.url === "/v1/images/edits") response.writeHead(413, { connection: "close" }).end("too large");
-    });
-    const streaming = request(`${url}/v1/embeddings`, { method: "POST" });
+    const { url } = await startWith((incoming) => void incoming.once("data", () => firstBytes.resolve()));
+    const streaming = request(`${url}/v1/images/edits`, { method: "POST" });
     streaming.on("error", () => {}).write(Buffer.alloc(100_000));
     await firstBytes.promise;
     streaming.destroy();
+  });
 
-    const refused = request(`${url}/v1/images/edits`, { method: "POST", headers: { "content-length": 50_000_000 } });
-    refused.on("error", () => {}).write(Buffer.alloc(1_000_000));
-    const [response] = (await once(refused, "response")) as [IncomingMessage];
+  test("gateway passes an answer on that comes before the end of the upload, to a caller that sends on", async () => {
+    const refusing = await serve({
+      name: "refusing", port: 0, hostname: "127.0.0.1", bodyBytesMax: 1_000, log: () => {}, handler: async () => new Response("taken"),
+    });
+    open.push({ close: () => refusing.stop() });
+    const { url } = await startWith(echo, refusing.port);
+    const refused = request(`${url}/v1/images/edits`, { method: "POST", headers: { "content-length": 20_000_000 } });
+    const answered = once(refused, "response");
+    for (let sent = 0; sent < 20_000_000; sent += 1_000_000) {
+      if (!refused.write(Buffer.alloc(1_000_000))) await once(refused, "drain");
+    }
+    const [response] = (await answered) as [IncomingMessage];
     expect(response.statusCode).toBe(413);
-    expect(await text(response)).toBe("too large");
+    expect(JSON.parse(await text(response))).toMatchObject({ error: { code: "request_too_large" } });
   });
 
   test("gateway holds back the function while the caller reads slowly", async () => {
