@@ -5,11 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connect } from "#shared/db.ts";
 import { balanceOf, newCustomer, settled, usageOf, type Customer } from "../support/shared-stack.ts";
 import { startStack, type OwnedStack } from "../support/stack.ts";
-import { chatBody, send, startLoad, type Outcome } from "../support/traffic.ts";
+import { chatBody, startLoad, type Outcome } from "../support/traffic.ts";
 import { waitFor } from "../support/wait.ts";
 
 const callers = 8;
 const creditMicro = 50_000_000_000;
+const killsOfEach = 3;
+/** Milliseconds after a kill within which calls may still be answered from before it. */
+const settlingMs = 300;
 /** Milliseconds that Postgres is kept down. */
 const outageMs = 5_000;
 /** Milliseconds after the outage's beginning from which every answer must be a refusal: what was fresh is stale. */
@@ -38,8 +41,11 @@ function mixedLoad(customer: Customer) {
 
 const complete = (outcomes: readonly Outcome[]) => outcomes.filter((outcome) => outcome.complete);
 
-/** Every answer that ended well is in the books once, as told; the balance is the credit minus the books. */
-async function expectBooksToAgree(customer: Customer, outcomes: Outcome[]): Promise<void> {
+/**
+ * Every answer that ended well is in the books once, as told; the balance is the credit minus the books. Only a proxy
+ * that dies between commit and answer can leave an answer that was paid for and not delivered: `undeliveredMax`.
+ */
+async function expectBooksToAgree(customer: Customer, outcomes: Outcome[], undeliveredMax = 0): Promise<void> {
   await settled(stack);
   const rows = await usageOf(stack, customer.accountId);
   const byId = new Map(rows.map((row) => [row.id as string, row]));
@@ -53,7 +59,7 @@ async function expectBooksToAgree(customer: Customer, outcomes: Outcome[]): Prom
   const acknowledged = new Set(complete(outcomes).map(({ requestId }) => requestId));
   const seen = new Map(outcomes.map((outcome) => [outcome.requestId, outcome]));
   const unearned = rows.filter((row) => !acknowledged.has(row.id) && row.cost_micro > 0n && (seen.get(row.id)?.deltas ?? 0) === 0);
-  expect(unearned).toEqual([]);
+  expect(unearned.slice(undeliveredMax)).toEqual([]);
   const spent = rows.reduce((sum, row) => sum + (row.cost_micro as bigint), 0n);
   expect(await balanceOf(stack, customer.accountId)).toBe(BigInt(creditMicro) - spent);
 }
@@ -65,16 +71,18 @@ describe("kill -9 in the middle of traffic", () => {
     const load = mixedLoad(customer);
     await waitFor("traffic", () => complete(load.outcomes).length > 100);
 
-    const killed = pidOf()!;
-    process.kill(killed, "SIGKILL");
-    const killedAtMs = performance.now();
-    await waitFor(`${name} to be back`, () => pidOf() !== undefined && pidOf() !== killed, restartMs);
-    await waitFor("calls begun later to succeed again", () => complete(load.outcomes).filter((each) => each.startedAtMs > killedAtMs + 1_000).length > 100, restartMs);
+    for (let kills = 0; kills < killsOfEach; kills += 1) {
+      const killed = await waitFor(`${name} to run`, pidOf, restartMs);
+      process.kill(killed, "SIGKILL");
+      const killedAtMs = performance.now();
+      await waitFor(`${name} to be back`, () => pidOf() !== undefined && pidOf() !== killed, restartMs);
+      const begunLater = () => complete(load.outcomes).filter((each) => each.startedAtMs > killedAtMs + settlingMs);
+      await waitFor("calls begun later to succeed again", () => begunLater().length > 100, restartMs);
+    }
 
     const outcomes = await load.stop();
-    const strange = outcomes.filter(({ complete: whole, status, errorCode }) => !whole && status !== undefined && status !== 503 && status !== 502 && errorCode === undefined && status !== 200);
-    expect(strange).toEqual([]);
-    await expectBooksToAgree(customer, outcomes);
+    if (name !== "proxy") expect(outcomes.filter((each) => !each.complete && each.errorCode === undefined)).toEqual([]);
+    await expectBooksToAgree(customer, outcomes, name === "proxy" ? callers * killsOfEach : 0);
   }, 90_000);
 });
 
@@ -86,18 +94,22 @@ describe("while Postgres is down for 5 s", () => {
     const rateBefore = complete(load.outcomes).length / ((performance.now() - load.outcomes[0]!.startedAtMs) / 1_000);
 
     const downAtMs = performance.now();
-    await keepPostgresDown();
+    const outage = keepPostgresDown();
+    await waitFor("what was fresh to be stale", () => performance.now() > downAtMs + staleMs);
+    // The callers of the load wait for calls of the outage's first moment to be settled; these come later.
+    const late = startLoad(2, () => ({ url: stack.url, key: customer.key, body: chatBody("during the outage") }));
+    await outage;
     const outageEndMs = performance.now();
-    const detail = await send({ url: stack.url, key: customer.key, body: chatBody("during the outage") });
     await postgresAnswers();
     const backAtMs = performance.now();
     await waitFor("the seconds after its return", () => performance.now() > backAtMs + backWithinMs + 2_000, 20_000);
-    const outcomes = await load.stop();
+    const outcomes = [...(await load.stop()), ...(await late.stop())].sort((one, other) => one.endedAtMs - other.endedAtMs);
 
     const during = outcomes.filter((each) => each.startedAtMs > downAtMs + staleMs && each.endedAtMs < outageEndMs);
-    expect(during.length).toBeGreaterThan(0);
+    expect(during.length).toBeGreaterThan(10);
     expect(during.filter(({ status, retryAfter, errorCode }) => status !== 503 || retryAfter === undefined || errorCode === undefined)).toEqual([]);
-    expect(detail).toMatchObject({ status: 503, errorCode: "service_unavailable" });
+    const failed = outcomes.filter((each) => each.startedAtMs > downAtMs - 100 && !each.complete);
+    expect(new Set(failed.map(({ errorCode }) => errorCode))).toEqual(new Set(["not_settled", "service_unavailable"]));
 
     const recovered = complete(outcomes).filter((each) => each.endedAtMs > backAtMs);
     expect(recovered[0]!.endedAtMs - backAtMs).toBeLessThan(backWithinMs);

@@ -55,32 +55,37 @@ export function findIn(canary: Canary, place: string, bytes: Buffer): Finding[] 
 }
 
 /** Bytes read at once; pieces overlap by more than any needle. */
-const pieceBytes = 16 * 1024 * 1024;
+const pieceBytes = 4 * 1024 * 1024;
 const overlapBytes = 1024;
 
-/** Searches names and contents of all files under `folder` that changed since `sinceMs`; links are not followed. */
-export function findInFolder(canary: Canary, folder: string, sinceMs = 0): { findings: Finding[]; files: number; bytes: number } {
-  const total = { findings: [] as Finding[], files: 0, bytes: 0 };
-  for (const entry of entriesOf(folder)) {
-    const path = join(folder, entry);
-    const status = statusOf(path);
-    total.findings.push(...findIn(canary, `name of ${path}`, Buffer.from(entry)));
-    if (status?.isDirectory()) {
-      const inner = findInFolder(canary, path, sinceMs);
-      total.findings.push(...inner.findings);
-      total.files += inner.files;
-      total.bytes += inner.bytes;
-    } else if (status?.isFile() && status.mtimeMs >= sinceMs) {
-      total.findings.push(...findInFile(canary, path));
-      total.files += 1;
+export interface Search {
+  /** Files that changed since then; all of them by default. */
+  sinceMs?: number;
+  /** Folders that were searched already. */
+  except?: readonly string[];
+}
+
+/** Searches names and contents of the files under `folder`; links are not followed. */
+export function findInFolder(canary: Canary, folder: string, search: Search = {}): { findings: Finding[]; bytes: number } {
+  const total = { findings: [] as Finding[], bytes: 0 };
+  if (search.except?.includes(folder)) return total;
+  const buffer = Buffer.allocUnsafe(pieceBytes);
+  const folders = [folder];
+  for (const each of folders) {
+    for (const entry of entriesOf(each)) {
+      const path = join(each, entry);
+      const status = statusOf(path);
+      total.findings.push(...findIn(canary, `name of ${path}`, Buffer.from(entry)));
+      if (status?.isDirectory() && !search.except?.includes(path)) folders.push(path);
+      if (!status?.isFile() || status.mtimeMs < (search.sinceMs ?? 0)) continue;
+      total.findings.push(...findInFile(canary, path, buffer));
       total.bytes += status.size;
     }
   }
   return total;
 }
 
-function findInFile(canary: Canary, path: string): Finding[] {
-  const buffer = Buffer.alloc(pieceBytes);
+function findInFile(canary: Canary, path: string, buffer: Buffer): Finding[] {
   let file: number;
   try {
     file = openSync(path, "r");
