@@ -13,7 +13,8 @@ import { beginRun, exclusively, finishRun } from "./queries.ts";
 import { destructiveSteps, harmlessSteps, type Step } from "./steps.ts";
 
 export interface Deps {
-  sql: Sql;
+  /** Opens one connection, which lives as long as a run. */
+  open: () => Sql;
   backupWindowDays: BackupWindowDays;
   clock: Clock;
   log: Log;
@@ -34,14 +35,14 @@ const lockPauseMs = 100;
 /** lock_not_available, deadlock_detected, serialization_failure: nothing was done. */
 const lockStates = new Set(["55P03", "40P01", "40001"]);
 
-export function createHandler({ sql, backupWindowDays, clock, log }: Deps): (request: Request) => Promise<Response> {
+export function createHandler({ open, backupWindowDays, clock, log }: Deps): (request: Request) => Promise<Response> {
   let running = false;
 
   return createScheduledHandler(async (): Promise<Answer> => {
     if (running) return skip("running_elsewhere");
     running = true;
     try {
-      return (await exclusively(sql, purge)) ?? skip("running_elsewhere");
+      return (await exclusively(open, purge)) ?? skip("running_elsewhere");
     } catch (thrown) {
       log({ at: "handler_failed", kind: "database", sqlState: sqlState(thrown) });
       throw new EpithreError("unavailable", "Cannot finish purge: the database ended it; what is left is done by the next run");
@@ -55,10 +56,10 @@ export function createHandler({ sql, backupWindowDays, clock, log }: Deps): (req
     return { outcome: reason };
   }
 
-  async function purge(connection: Sql): Promise<Answer> {
+  async function purge(sql: Sql): Promise<Answer> {
     const startedMs = clock.monotonicMs();
     const elapsedMs = () => clock.monotonicMs() - startedMs;
-    const run = await beginRun(connection, earlyDays(backupWindowDays));
+    const run = await beginRun(sql, earlyDays(backupWindowDays));
     for (const step of harmlessSteps) await repeat(step);
     if (run.refused) return skip("gap");
 
@@ -69,7 +70,7 @@ export function createHandler({ sql, backupWindowDays, clock, log }: Deps): (req
       counted[step.counts] += done;
       stepsLeft += left ? 1 : 0;
     }
-    await finishRun(connection, run.id, stepsLeft);
+    await finishRun(sql, run.id, stepsLeft);
     log({ at: "purge_finished", ...counted, durationMs: Math.round(elapsedMs()) });
     return { outcome: "finished" };
 
@@ -78,7 +79,7 @@ export function createHandler({ sql, backupWindowDays, clock, log }: Deps): (req
       let done = 0;
       let failures = 0;
       while (failures < lockAttemptsMax && elapsedMs() < runMsMax) {
-        const piece = await act({ sql: connection, runId: run.id, backupWindowDays }).catch(ifLocked);
+        const piece = await act({ sql, runId: run.id, backupWindowDays }).catch(ifLocked);
         if (!piece) {
           failures += 1;
           await delay(lockPauseMs);

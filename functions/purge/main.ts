@@ -15,14 +15,17 @@ const statementTimeoutMs = 15_000;
 run(async () => {
   const { databaseUrl: url, backupWindowDays, port, hostname } = readConfig(configShape);
   const log = createLog("purge");
-  const sql = connect({ url, connections: 1, statementTimeoutMs });
   return serve({
     name: "purge",
     port,
     hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ sql, backupWindowDays, clock: systemClock, log }),
-    onStop: () => sql.end({ timeout: 5 }),
+    handler: createHandler({
+      open: () => connect({ url, connections: 1, statementTimeoutMs }),
+      backupWindowDays,
+      clock: systemClock,
+      log,
+    }),
   });
 });

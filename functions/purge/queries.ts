@@ -8,20 +8,21 @@ export interface LiveLimit {
   leadHours: number;
 }
 
-/** Does `work` on one connection that holds purge's lock; `undefined` while another one holds it. */
-export async function exclusively<T>(sql: Sql, work: (connection: Sql) => Promise<T>): Promise<T | undefined> {
-  const connection = await sql.reserve();
+/**
+ * Does `work` on a connection of its own that holds purge's lock; `undefined` while another one holds it. The lock goes
+ * with the connection, so a process that dies leaves none.
+ */
+export async function exclusively<T>(open: () => Sql, work: (sql: Sql) => Promise<T>): Promise<T | undefined> {
+  const sql = open();
   try {
-    const [row] = await connection<{ locked: boolean }[]>`select pg_try_advisory_lock(hashtext('purge')) as locked`;
+    const [row] = await sql<{ locked: boolean }[]>`select pg_try_advisory_lock(hashtext('purge')) as locked`;
     if (!row!.locked) return undefined;
-    await connection`set lock_timeout = '50ms'`;
-    try {
-      return await work(connection);
-    } finally {
-      await connection`select pg_advisory_unlock(hashtext('purge'))`;
-    }
+    await sql`set lock_timeout = '50ms'`;
+    return await work(sql);
   } finally {
-    connection.release();
+    // The server notices a closed connection a moment later; the next run may come before that.
+    await sql`select pg_advisory_unlock_all()`.catch(() => {});
+    await sql.end({ timeout: 1 });
   }
 }
 
