@@ -1,0 +1,219 @@
+/** The policy's data against the tests, the database and purge: what is promised is tested, and nothing else is stored. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { policy, type PromiseId } from "#shared/policy.ts";
+import {
+  backupWindowDaysMax, boundText, columns, earlyDays, erasureGraceDays, freeText, limitDays, liveLimitDays, purgeLeadHours,
+  retention, usageFields,
+} from "#shared/stored-data.ts";
+import { createTestDatabase, type TestDatabase } from "./support/database.ts";
+
+/** Promises that no test names yet, by what will bring it. This list only shrinks. */
+const owedByLaterIssues: Partial<Record<PromiseId, string>> = {
+  "keep.session": "login",
+  "path.selfhosted": "the cluster: engines at private addresses only",
+  "place.jakarta": "the policy page: statements of operators",
+  "pay.alpha": "invoices",
+  "right.*": "the policy page: rights by mail",
+  "right.access": "accounts: the copy of one's data",
+  "right.correct": "accounts: e-mail and name",
+  "sec.tls": "the cluster: TLS at the ingress",
+  "sec.password": "accounts: passwords",
+  "sec.disclosure": "the policy page: security.txt",
+  "change.notice": "notice of a changed policy",
+};
+
+const testFolder = fileURLToPath(new URL("./", import.meta.url));
+
+function testFiles(pathPrefix: string): string[] {
+  return readdirSync(testFolder, { recursive: true, encoding: "utf8" }).filter(
+    (path) => path.endsWith(".test.ts") && path.startsWith(pathPrefix),
+  );
+}
+
+/** The titles of all tests in files whose path begins so: the first argument of `test`, `describe` and their kin. */
+function titles(pathPrefix = ""): string[] {
+  const call = /\b(?:test|it|describe)(?:\.\w+(?:\([\s\S]*?\))?)*\(\s*(["'`])((?:\\.|(?!\1)[\s\S])*)\1/g;
+  return testFiles(pathPrefix).flatMap((path) =>
+    [...readFileSync(join(testFolder, path), "utf8").matchAll(call)].map(([, , title]) => title!),
+  );
+}
+
+/** `purge() drops a slice (keep.usage, keep.*)` -> keep.usage, keep.* */
+function named(title: string): string[] {
+  const inBrackets = /\(([^()]*)\)$/.exec(title)?.[1] ?? "";
+  return inBrackets.split(",").map((id) => id.trim());
+}
+
+describe("promises", () => {
+  test("each has a test that names it, or an issue that owes one (keep.closed)", () => {
+    const tested = new Set(titles().flatMap(named));
+    const untested = policy.map(({ id }) => id).filter((id) => !tested.has(id));
+    expect(untested.sort()).toEqual(Object.keys(owedByLaterIssues).sort());
+  });
+
+  test("have each its own id, and a limit of time wherever data is kept for a time", () => {
+    expect(new Set(policy.map(({ id }) => id)).size).toBe(policy.length);
+    for (const { limit } of retention) expect(limitDays(limit)).toBeGreaterThan(0);
+  });
+});
+
+describe("liveLimitDays()", () => {
+  const days = (amount: number) => ({ amount, unit: "days" }) as const;
+
+  test.each([
+    [90, null, 90],
+    [90, 7, 81],
+    [90, 0, 88],
+    [30, 7, 21],
+    [365, 14, 349],
+  ])("%i days with a backup window of %s leave %i (keep.*)", (limit, window, live) => {
+    expect(liveLimitDays(days(limit), window)).toBe(live);
+  });
+
+  test("counts a year so that no calendar makes it late (keep.billing)", () => {
+    const sevenYears = limitDays({ amount: 7, unit: "years" });
+    for (let year = 2026; year < 2036; year += 1) {
+      const event = new Date(Date.UTC(year, 1, 28));
+      const promised = Date.UTC(year + 7, 1, 28);
+      expect(event.getTime() + sevenYears * 86_400_000).toBeLessThanOrEqual(promised);
+    }
+  });
+
+  test("erasure fits into its limit with every window that may be configured (right.delete)", () => {
+    expect(erasureGraceDays + purgeLeadHours / 24 + earlyDays(backupWindowDaysMax)).toBeLessThanOrEqual(30);
+    for (const { limit } of retention) {
+      expect(liveLimitDays(limit, backupWindowDaysMax) * 24).toBeGreaterThan(purgeLeadHours);
+    }
+  });
+});
+
+interface Column {
+  table: string;
+  name: string;
+  type: string;
+}
+
+describe("the database", () => {
+  let db: TestDatabase;
+  let catalogue: Column[];
+
+  beforeAll(async () => {
+    db = await createTestDatabase();
+    catalogue = await db.sql<Column[]>`
+      select c.relname as table, a.attname as name, format_type(a.atttypid, a.atttypmod) as type
+      from pg_class c join pg_attribute a on a.attrelid = c.oid
+      where c.relnamespace not in (select oid from pg_namespace where nspname in ('pg_catalog', 'information_schema', 'pg_toast'))
+        and c.relkind in ('r', 'p', 'm', 'v', 'f') and not c.relispartition and a.attnum > 0 and not a.attisdropped
+    `;
+  });
+  afterAll(() => db.close());
+
+  const classified = Object.entries(columns).flatMap(([table, categories]) =>
+    Object.values(categories).flatMap((names) => names.map((name) => `${table}.${name}`)),
+  );
+
+  test("has no column but those that the policy puts into exactly one category (keep.closed)", () => {
+    expect(classified.filter((column, index) => classified.indexOf(column) !== index)).toEqual([]);
+    expect(catalogue.map(({ table, name }) => `${table}.${name}`).sort()).toEqual(classified.sort());
+  });
+
+  test("takes no words of a caller's but e-mail, name and name of a key, each of limited length (keep.closed, content.none)", async () => {
+    const closedType = /^(uuid|smallint|integer|bigint|boolean|date|timestamp with time zone|xid8)(\[\])?$/;
+    const enums = await db.sql<{ name: string }[]>`select typname as name from pg_type where typtype = 'e'`;
+    const open = catalogue
+      .filter(({ type }) => !closedType.test(type) && !enums.some(({ name }) => name === type))
+      .map(({ table, name }) => `${table}.${name}`);
+    expect(open.sort()).toEqual([...Object.keys(freeText), ...Object.keys(boundText)].sort());
+
+    const checks = await db.sql<{ column: string; rule: string }[]>`
+      select c.conrelid::regclass || '.' || a.attname as column, pg_get_constraintdef(c.oid) as rule
+      from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+      where c.contype = 'c'
+    `;
+    for (const [column, charactersMax] of Object.entries(freeText)) {
+      const limits = checks.filter((check) => check.column === column).flatMap(({ rule }) => [...rule.matchAll(/length\(\w+\) <= (\d+)/g)]);
+      expect([column, ...limits.map(([, most]) => Number(most))]).toEqual([column, charactersMax]);
+    }
+    // Of the others, those that another function's caller has a hand in are of a form that the database checks.
+    const formed = new Set(checks.map(({ column }) => column));
+    for (const column of ["api_keys.hash", "api_keys.prefix", "api_keys.scopes", "models.name", "persons.password_hash"]) {
+      expect(formed, column).toContain(column);
+    }
+  });
+
+  test("keeps of a call what the policy names, and ids (keep.usage, use.usage)", () => {
+    const promisedColumns = Object.values(usageFields.promised).flat();
+    const stored = catalogue.filter(({ table }) => table === "usage_events").map(({ name }) => name);
+    expect(stored.sort()).toEqual([...promisedColumns, ...usageFields.ids].sort());
+    expect(catalogue.filter(({ table, type }) => table === "usage_events" && /text|json|bytea|char/.test(type))).toEqual([]);
+  });
+
+  test("keeps no statistics of what a person typed, which would outlive the row (keep.account)", async () => {
+    const sampled = await db.sql<{ column: string }[]>`
+      select c.relname || '.' || a.attname as column
+      from pg_attribute a join pg_class c on c.oid = a.attrelid
+      where (c.relname like 'persons%' and c.relkind in ('r', 'p') and a.attname in ('email', 'name', 'password_hash')
+        or c.relname = 'api_keys' and a.attname = 'name')
+        and a.attstattarget is distinct from 0
+    `;
+    expect(sampled.map(({ column }) => column)).toEqual([]);
+  });
+
+  test("has an end for each table about a person, which purge brings about (keep.*)", async () => {
+    const personal = Object.entries(columns)
+      .filter(([, categories]) => Object.keys(categories).some((category) => category !== "none"))
+      .map(([table]) => table);
+    const ends = new Set<string>(retention.map(({ table }) => table));
+    // Entries of the ledger go with their billing event.
+    const cascades = await db.sql<{ table: string }[]>`
+      select conrelid::regclass::text as table from pg_constraint where confdeltype = 'c' and confrelid = 'billing_events'::regclass
+    `;
+    expect(personal.filter((table) => !ends.has(table) && !cascades.some((row) => row.table === table))).toEqual([]);
+    const steps = await db.sql<{ name: string }[]>`select unnest(enum_range(null::purge_step))::text as name`;
+    for (const { how, table } of retention) {
+      if (how !== "life_of_account") expect(steps.map(({ name }) => name)).toContain(table);
+    }
+  });
+
+  test("shows each function's role what it is for, and nothing else (use.account, use.usage, use.audit)", async () => {
+    const granted = await db.sql<{ mayDo: string }[]>`
+      select substr(r.rolname, length('epithre_') + 1) || ' ' || act.name || ' ' || c.relname as "mayDo"
+      from pg_class c
+      cross join pg_roles r
+      cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate']) as act (name)
+      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+        and r.rolname like 'epithre\\_%' and r.rolname <> 'epithre_owner'
+        and case when act.name in ('delete', 'truncate') then has_table_privilege(r.oid, c.oid, act.name)
+          else has_any_column_privilege(r.oid, c.oid, act.name) end
+    `;
+    const personal = Object.keys(columns).filter((table) => !("none" in columns[table]!));
+    const rights = granted.map(({ mayDo }) => mayDo).filter((mayDo) => personal.includes(mayDo.split(" ")[2]!));
+    expect(rights.sort()).toEqual([
+      "billing select balances",
+      "billing select leases",
+      "export select usage_events",
+      "key_auth select accounts",
+      "key_auth select api_keys",
+    ]);
+  });
+
+  test("names an account nowhere but where erasure reaches, and in billing (right.delete)", () => {
+    const linked = catalogue.filter(({ name }) => name === "account_id").map(({ table }) => table);
+    const reached = new Set<string>(retention.flatMap(({ how, table }) => (how === "life_of_account" ? [table] : [])));
+    expect(linked.filter((table) => !reached.has(table)).sort()).toEqual(["billing_events", "ledger_entries"]);
+  });
+});
+
+describe("purge", () => {
+  test("has a test for each row of the retention data (keep.*)", () => {
+    const text = testFiles("functions/purge").map((path) => readFileSync(join(testFolder, path), "utf8")).join("\n");
+    const promisesTested = new Set(titles("functions/purge").flatMap(named));
+    for (const { table, promise } of retention) {
+      expect(text, table).toMatch(new RegExp(`\\b${table}\\b`));
+      if (promise) expect(promisesTested, table).toContain(promise);
+    }
+  });
+});
