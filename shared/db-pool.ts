@@ -86,20 +86,24 @@ export function createDatabasePool({ url, log, connections = connectionsDefault 
     awaySinceMs = undefined;
   }
 
-  /** A connection that died without a word is not given back: all are replaced. */
-  function replace(dead: Sql): void {
+  /**
+   * After a failure all connections are replaced: the driver's own way back can leave one with unsent bytes of its
+   * former life. What is under way elsewhere may end, unless the database is silent.
+   */
+  function replace(dead: Sql, timeoutS: number): void {
     if (sql !== dead) return;
     sql = open();
-    void dead.end({ timeout: 0 });
+    void dead.end({ timeout: timeoutS });
   }
 
   function explained(thrown: unknown, used: Sql): unknown {
     const state = sqlState(thrown);
-    if (thrown === silence) replace(used);
+    if (thrown === silence) replace(used, 0);
     else if (thrown instanceof postgres.PostgresError && !awayClasses.has(state.slice(0, 2))) {
       log({ at: "handler_failed", kind: "database", sqlState: state });
       return thrown;
     } else if (!isConnectionError(thrown)) return thrown;
+    else if (!(thrown instanceof postgres.PostgresError)) replace(used, answerTimeoutMs / 1000);
     noteAway(state);
     return unavailable();
   }

@@ -58,7 +58,7 @@ export async function ensureDatabase(url: string, database: string): Promise<str
 
 /** One connection for DDL; nothing is printed, since a notice can quote a value. */
 export function connectAsOwner(url: string): OwnerSql {
-  return postgres(url, { max: 1, onnotice: () => {} });
+  return postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
 }
 
 /**
