@@ -14,6 +14,7 @@ const Line = z.discriminatedUnion("at", [
   z.object({ at: z.literal("stopped"), openRequests: count }),
   z.object({ at: z.literal("start_failed"), problems: count }),
   z.object({ at: z.literal("handler_failed"), kind: z.enum(["unexpected", "database"]), sqlState: sqlState.optional() }),
+  z.object({ at: z.literal("process_failed"), kind: z.enum(["uncaught_exception", "unhandled_rejection"]) }),
   z.object({ at: z.literal("database_away"), sqlState }),
   z.object({ at: z.literal("database_back"), awayMs: count }),
   z.object({ at: z.literal("feed_stale"), ageMs: count }),

@@ -1,2 +1,3 @@
+export type { LifecycleLine, ServeOptions } from "./options.ts";
 export { run } from "./run.ts";
-export { serve, type LifecycleLine, type RunningFunction, type ServeOptions } from "./serve.ts";
+export { serve, type RunningFunction } from "./serve.ts";
