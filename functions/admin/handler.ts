@@ -7,6 +7,7 @@ import { EpithreError, errorResponse } from "#shared/errors.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
 import {
   closeAccount,
+  confirmPurgeGap,
   createAccount,
   createKey,
   createModel,
@@ -25,6 +26,7 @@ import {
   CreatePrice,
   EnableModel,
   NamedAccount,
+  Nothing,
   PostCredit,
   RevokeKey,
   SuspendAccount,
@@ -58,6 +60,7 @@ const routes: Record<string, Route<z.ZodType>> = {
   "/models": route(CreateModel, createModel),
   "/models/enable": route(EnableModel, enableModel),
   "/prices": route(CreatePrice, async (sql, asked) => ({ version: await createPrice(sql, asked) })),
+  "/purge/confirm": route(Nothing, confirmPurgeGap),
   "/balance": route(NamedAccount, async (sql, { accountId }) => {
     const { balanceMicro, availableMicro } = await readBalance(sql, accountId);
     return { balanceMicro: String(balanceMicro), availableMicro: String(availableMicro) };

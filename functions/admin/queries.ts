@@ -75,6 +75,10 @@ export async function createPrice(sql: Sql, asked: Asked<typeof CreatePrice>): P
   return row!.version;
 }
 
+export async function confirmPurgeGap(sql: Sql): Promise<void> {
+  await sql`select admin_confirm_purge_gap()`;
+}
+
 export async function readBalance(sql: Sql, accountId: string): Promise<{ balanceMicro: bigint; availableMicro: bigint }> {
   const [row] = await sql<{ balanceMicro: bigint; availableMicro: bigint }[]>`
     select balance_micro as "balanceMicro", available_micro as "availableMicro" from admin_balance(${accountId})

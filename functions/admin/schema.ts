@@ -73,3 +73,5 @@ export const CreatePrice = z.strictObject({
   outputMicro: priceMicro,
   imageMicro: priceMicro,
 });
+
+export const Nothing = z.strictObject({});

@@ -130,6 +130,15 @@ describe("admin()", () => {
     expect((await db.sql`select enabled from models where name = 'test-model'`)[0]!.enabled).toBe(false);
   });
 
+  test("confirms a gap of purge, once, with its audit row (keep.audit)", async () => {
+    expect((await post("/purge/confirm", {})).status).toBe(404);
+    await db.sql`insert into purge_runs (state, early_days, finished_at) values ('refused', 0, now())`;
+    expect(await post("/purge/confirm", {})).toEqual({ status: 200, body: {} });
+    expect(await db.sql`select from purge_runs where confirmed_by = 'operator' and confirmed_at is not null`).toHaveLength(1);
+    expect((await post("/purge/confirm", {})).status).toBe(404);
+    expect(await db.sql`select from audit_log where action = 'purge_gap_confirmed'`).toHaveLength(1);
+  });
+
   test.each([
     ["/accounts", "{", 400, undefined],
     ["/accounts", { email: "nobody" }, 400, "email"],

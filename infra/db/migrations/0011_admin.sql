@@ -202,6 +202,16 @@ begin
 end
 $$;
 
+-- An operator has looked at the database's clock: purge, which refused to delete after a gap, may delete again. EP404:
+-- it has refused nothing.
+create function admin_confirm_purge_gap() returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  perform confirm_purge_gap('operator');
+  perform append_audit('purge_gap_confirmed');
+end
+$$;
+
 -- EP404: no such account.
 create function admin_balance(p_account uuid, out balance_micro bigint, out available_micro bigint)
 language plpgsql security definer set search_path = public, pg_temp as $$
@@ -228,3 +238,4 @@ grant execute on function admin_create_model(text, model_kind, integer, integer,
 grant execute on function admin_set_model_enabled(text, boolean) to epithre_admin;
 grant execute on function admin_create_price(text, timestamptz, bigint, bigint, bigint, bigint) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
+grant execute on function admin_confirm_purge_gap() to epithre_admin;
