@@ -4,9 +4,10 @@
  * authentication of its own.
  */
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { Pool } from "undici";
 import { z } from "zod";
-import { EpithreError, errorResponse } from "./errors.ts";
+import { EpithreError, errorBody, errorHeaders, errorResponse, publicError } from "./errors.ts";
 import { edgeSecretName, flow, type FunctionName } from "./flow.ts";
 import { secret } from "./config.ts";
 
@@ -17,6 +18,9 @@ const signatureAgeMsMax = 30_000;
 
 /** Nonces remembered at once; more calls than this within the signature's age are refused, not forgotten. */
 const noncesMax = 1_000_000;
+
+/** Bytes. The largest internal call is a batch of 512 settlements of about 600 bytes, or 1,000 reports on leases. */
+const internalBodyBytesMax = 1024 * 1024;
 
 /** Bytes. An internal answer is a batch of verdicts, settlements or prices. */
 const internalAnswerBytesMax = 16 * 1024 * 1024;
@@ -89,35 +93,73 @@ export function route<Input extends z.ZodType, Output>(definition: Route<Input, 
   return definition;
 }
 
-/**
- * The handler of a function's internal routes: verifies, parses strictly (a stray field is refused), answers JSON.
- * `otherwise` gets the requests whose path is not listed; without it they are 404.
- */
+/** Answers internal calls: as a web handler, and by raw node:http, which costs a fifth of the time for a small batch. */
+export interface InternalHandler {
+  (request: Request): Promise<Response>;
+  node(request: IncomingMessage, response: ServerResponse): void;
+}
+
+/** The handler of a function's internal routes: verifies, parses strictly (a stray field is refused), answers JSON. */
 export function createInternalHandler(
   to: FunctionName,
   secrets: EdgeSecrets,
   routes: Record<string, Route<z.ZodType, unknown>>,
-  otherwise?: (request: Request) => Promise<Response>,
-): (request: Request) => Promise<Response> {
+): InternalHandler {
   const verify = createVerifier(to, secrets);
-  return async function internal(request) {
+
+  async function answer(method: string, path: string, signature: string | null, body: Uint8Array): Promise<string> {
+    const found = Object.hasOwn(routes, path) ? routes[path] : undefined;
+    if (!found) throw new EpithreError("unknown_url", "Cannot find this route: see the function's README for the ones it has");
+    if (method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer: this route takes POST");
+    const from = verify(signature, path, body);
+    const parsed = found.input.safeParse(parseJson(body));
+    if (!parsed.success) throw new EpithreError("invalid_request", "Cannot accept internal call: its body has another shape");
+    return JSON.stringify(await found.answer(parsed.data, from));
+  }
+
+  const handler = async function internal(request: Request): Promise<Response> {
     try {
-      const path = new URL(request.url).pathname;
-      const found = Object.hasOwn(routes, path) ? routes[path] : undefined;
-      if (!found) {
-        if (otherwise) return await otherwise(request);
-        throw new EpithreError("unknown_url", "Cannot find this route: see the function's README for the ones it has");
-      }
-      if (request.method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer: this route takes POST");
       const body = new Uint8Array(await request.arrayBuffer());
-      const from = verify(request.headers.get(signatureHeader), path, body);
-      const parsed = found.input.safeParse(parseJson(body));
-      if (!parsed.success) throw new EpithreError("invalid_request", "Cannot accept internal call: its body has another shape");
-      return Response.json(await found.answer(parsed.data, from));
+      const { pathname } = new URL(request.url);
+      const text = await answer(request.method, pathname, request.headers.get(signatureHeader), body);
+      return new Response(text, { headers: { "content-type": "application/json" } });
     } catch (thrown) {
       return errorResponse(thrown);
     }
+  } as InternalHandler;
+
+  handler.node = async function internalNode(request, response) {
+    response.on("error", () => {});
+    try {
+      const body = await readInternalBody(request);
+      const signature = request.headers[signatureHeader];
+      const text = await answer(request.method!, request.url!, typeof signature === "string" ? signature : null, body);
+      response.writeHead(200, ["content-type", "application/json", "content-length", String(Buffer.byteLength(text))]);
+      response.end(text);
+    } catch (thrown) {
+      const error = publicError(thrown);
+      // What is left of an unread body must not be taken for the next request.
+      const close = request.complete ? {} : { connection: "close" };
+      response.writeHead(error.status, { ...errorHeaders(error), ...close }).end(errorBody(error));
+      request.resume();
+    }
   };
+  return handler;
+}
+
+/** Throws `body_too_large`, or `invalid_request` when the caller leaves before the end. */
+function readInternalBody(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > internalBodyBytesMax) reject(new EpithreError("body_too_large", "Cannot take this body: too large for an internal call"));
+      else chunks.push(chunk);
+    });
+    request.once("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    request.once("aborted", () => reject(new EpithreError("invalid_request", "Cannot read body: the caller left")));
+  });
 }
 
 function parseJson(body: Uint8Array): unknown {

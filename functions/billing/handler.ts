@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
-import { createInternalHandler, type EdgeSecrets, route } from "#shared/http.ts";
+import { createInternalHandler, type EdgeSecrets, type InternalHandler, route } from "#shared/http.ts";
 import { closeExpiredLeases, findBalance, findPriceBook, grantLeases, syncLeases } from "./queries.ts";
 import { BalanceRequest, GrantRequest, PriceBookRequest, SyncRequest } from "./schema.ts";
 
@@ -15,7 +15,7 @@ export interface Deps {
 }
 
 /** Leases money to proxies, takes it back, and says what things cost and what an account has. */
-export function createHandler({ edgeSecrets, database, clock, leaseTtlMs }: Deps): (request: Request) => Promise<Response> {
+export function createHandler({ edgeSecrets, database, clock, leaseTtlMs }: Deps): InternalHandler {
   let expiryCheckedAtMs = Number.NEGATIVE_INFINITY;
 
   async function closeExpired(): Promise<void> {

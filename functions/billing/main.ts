@@ -20,7 +20,7 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs }),
+    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs }).node,
     onStop: database.close,
   });
 });

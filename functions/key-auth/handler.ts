@@ -1,5 +1,5 @@
 import type { DatabasePool } from "#shared/db-pool.ts";
-import { createInternalHandler, type EdgeSecrets, route } from "#shared/http.ts";
+import { createInternalHandler, type EdgeSecrets, type InternalHandler, route } from "#shared/http.ts";
 import { findChanges, findVerdicts } from "./queries.ts";
 import { ChangesRequest, VerdictsRequest } from "./schema.ts";
 
@@ -9,7 +9,7 @@ export interface Deps {
 }
 
 /** Says what a key may do, and what has changed since a caller last asked, so that callers can remember verdicts. */
-export function createHandler({ edgeSecrets, database }: Deps): (request: Request) => Promise<Response> {
+export function createHandler({ edgeSecrets, database }: Deps): InternalHandler {
   return createInternalHandler("key-auth", edgeSecrets, {
     "/verdicts": route({
       input: VerdictsRequest,

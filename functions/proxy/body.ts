@@ -74,10 +74,12 @@ export async function readBody(request: IncomingMessage, endpoint: Endpoint, bud
           reject(thrown as Error);
         }
       });
-      request.once("end", resolve);
       const left = () => reject(new EpithreError("invalid_request", "Cannot read body: the connection closed before its end"));
-      request.once("error", left);
       request.once("close", left);
+      request.once("end", () => {
+        request.off("close", left);
+        resolve();
+      });
     });
   } catch (thrown) {
     release();

@@ -154,12 +154,16 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
         return;
       }
       writeHead(response, 200, requestId, ["content-type", "text/event-stream", "x-accel-buffering", "no", ...answerHeaders()]);
-      response.flushHeaders();
       relay = createStreamRelay(call, response);
+      // Bytes that came with the head take it along; otherwise the caller should not wait for the first of them.
+      setImmediate(() => {
+        if (!over && bytes === 0) response.flushHeaders();
+      });
     }
 
     function onData(chunk: Buffer): void {
       if (over) return;
+      bytes += chunk.length;
       if (relay) {
         const state = relay.push(chunk);
         if (state === "complete") void completeStream(relay);
@@ -167,7 +171,6 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
         else if (response.writableNeedDrain) exchange?.pause();
         return;
       }
-      bytes += chunk.length;
       if (status !== 200 && bytes > errorBytesMax) return;
       if (bytes > answerBytesMax) {
         broken(backendFailed());

@@ -2,13 +2,14 @@
  * Relays a streamed answer chunk by chunk. Everything that says "complete" (a finish reason, the usage, `[DONE]`) is
  * held back until the settlement is committed: a caller who saw the end was charged exactly once.
  */
+import { isUtf8 } from "node:buffer";
 import type { ServerResponse } from "node:http";
 import { errorBody, EpithreError } from "#shared/errors.ts";
-import { splice } from "./json-members.ts";
-import { createEventSplitter } from "#shared/sse.ts";
+import { createEventSplitter, type EventBatch } from "#shared/sse.ts";
 import { noUsage, type Call, type Usage } from "./call.ts";
 import { costFields } from "./cost.ts";
-import { readEvent, withCost, type Delta } from "./stream-event.ts";
+import { splice } from "./json-members.ts";
+import { readEvent, type Delta } from "./stream-event.ts";
 import { readUsage } from "./usage.ts";
 
 /** Bytes of one event: a chunk of base64 audio fits, an endless line does not. */
@@ -49,19 +50,9 @@ export function createStreamRelay(call: Call, response: ServerResponse): StreamR
   const splitter = createEventSplitter(eventBytesMax);
   const withheld: Withheld[] = [];
   let withheldBytes = 0;
-  let reported: Usage | undefined;
-  let invalid = false;
+  /** The last usage as text: it is read once, when the stream has ended. */
+  let usageText: string | undefined;
   let deltas = 0;
-
-  function note(event: Delta): void {
-    if (event.usage !== undefined && event.usage !== null) {
-      const usage = readUsage(event.usage, call.bounds, call.model.contextTokens);
-      // A report that cannot be true spoils the request: nothing it says later can be trusted to be money.
-      invalid ||= usage === undefined || (!interleaved && goesBack(reported, usage));
-      reported = usage ?? reported;
-    }
-    if (!event.final && !event.usageOnly) deltas += 1;
-  }
 
   function withhold(bytes: Buffer, usageEnd: number | undefined): void {
     withheldBytes += bytes.length;
@@ -69,75 +60,87 @@ export function createStreamRelay(call: Call, response: ServerResponse): StreamR
     withheld.push({ bytes: Buffer.from(bytes), usageEnd });
   }
 
-  /** The bytes of an event that the caller gets now. */
-  function relayed(event: Buffer): Buffer | undefined | "complete" | "failed" {
-    const read = readEvent(event);
-    if (read.kind === "other") return event;
-    if (read.kind === "failure") return "failed";
-    if (read.kind === "done") {
-      withhold(event, undefined);
-      return "complete";
-    }
-    note(read);
-    const keepsUsage = continuousUsage || (includeUsage && read.usageOnly);
-    if (read.usageOnly) {
-      if (keepsUsage) withhold(event, read.usageEnd);
-      return undefined;
-    }
-    const bytes = keepsUsage ? event : splice(event, read.withoutUsage);
-    if (!read.final) return bytes;
-    withhold(bytes, undefined);
-    return undefined;
+  /** Ranges go to the caller now; neighbours become one, so that an untouched batch is not copied. */
+  function addRange(ranges: number[], start: number, end: number): void {
+    if (start === end) return;
+    if (ranges.length > 0 && ranges.at(-1) === start) ranges[ranges.length - 1] = end;
+    else ranges.push(start, end);
   }
 
-  function send(pieces: Buffer[]): void {
-    if (pieces.length === 1) response.write(pieces[0]);
-    else if (pieces.length > 1) response.write(Buffer.concat(pieces));
+  function takeDelta(batch: EventBatch, start: number, end: number, delta: Delta, ranges: number[]): void {
+    const { usage, final, usageOnly } = delta;
+    if (usage) usageText = batch.text.slice(usage.start, usage.end);
+    if (!final && !usageOnly) deltas += 1;
+    const keepsUsage = usage === undefined || continuousUsage || (includeUsage && usageOnly);
+    if (!final && !usageOnly) {
+      if (keepsUsage) addRange(ranges, start, end);
+      else {
+        addRange(ranges, start, usage.cutStart);
+        addRange(ranges, usage.cutEnd, end);
+      }
+      return;
+    }
+    const event = batch.bytes.subarray(start, end);
+    if (keepsUsage) withhold(event, usage && usage.end - 1 - start);
+    else if (!usageOnly) withhold(splice(event, [{ start: usage.cutStart - start, end: usage.cutEnd - start, text: "" }]), undefined);
   }
 
-  function counted(): Usage {
-    const completionTokens = Math.min(deltas, call.bounds.completionTokensMax);
-    // Without any report the prompt's size is unknown: it is not charged for.
-    return { ...noUsage, completionTokens };
+  function pushBatch(batch: EventBatch): "more" | "complete" | "failed" {
+    const { bytes, text, events } = batch;
+    const ranges: number[] = [];
+    let state: "more" | "complete" | "failed" = "more";
+    if (!isUtf8(bytes.subarray(0, events.at(-1)?.end ?? 0))) return "failed";
+    for (const { start, end } of events) {
+      const event = readEvent(text, start, end);
+      if (event.kind === "delta") takeDelta(batch, start, end, event, ranges);
+      else if (event.kind === "other") addRange(ranges, start, end);
+      else if (event.kind === "done") {
+        withhold(bytes.subarray(start, end), undefined);
+        state = "complete";
+      } else state = "failed";
+      if (state !== "more") break;
+    }
+    const pieces: Buffer[] = [];
+    for (let index = 0; index < ranges.length; index += 2) pieces.push(bytes.subarray(ranges[index], ranges[index + 1]));
+    if (pieces.length > 0) response.write(joined(pieces));
+    return withheldBytes > withheldBytesMax ? "failed" : state;
+  }
+
+  function counted(): number {
+    return Math.min(deltas, call.bounds.completionTokensMax);
   }
 
   return {
     push(chunk) {
-      const pieces: Buffer[] = [];
       try {
-        for (const event of splitter.push(chunk)) {
-          const result = relayed(event);
-          if (result === "complete" || result === "failed") {
-            send(pieces);
-            return result;
-          }
-          if (result) pieces.push(result);
-        }
+        return pushBatch(splitter.push(chunk));
       } catch {
-        send(pieces);
         return "failed";
       }
-      send(pieces);
-      return withheldBytes > withheldBytesMax ? "failed" : "more";
     },
     end(error) {
-      if (invalid) return { usage: noUsage, source: "invalid", error };
+      const reported = usageText === undefined ? undefined : readReport(call, usageText);
+      if (usageText !== undefined && !reported) return { usage: noUsage, source: "invalid", error };
       if (reported && error && interleaved) {
-        const completionTokens = Math.max(reported.completionTokens, counted().completionTokens);
+        const completionTokens = Math.max(reported.completionTokens, counted());
         return { usage: { ...reported, completionTokens }, source: "reported", error };
       }
       if (reported) return { usage: reported, source: "reported", error };
-      // A complete answer must say what it used; one that broke off is counted by its chunks.
+      // A complete answer must say what it used; one that broke off is counted by its chunks. Without any report the
+      // prompt's size is unknown: it is not charged for.
       if (error === undefined) return { usage: noUsage, source: "invalid", error };
-      return deltas === 0 ? { usage: noUsage, source: "none", error } : { usage: counted(), source: "counted", error };
+      if (deltas === 0) return { usage: noUsage, source: "none", error };
+      return { usage: { ...noUsage, completionTokens: counted() }, source: "counted", error };
     },
     finish(chargedMicro) {
-      send(
-        withheld.map(({ bytes, usageEnd }) =>
-          usageEnd === undefined ? bytes : withCost(bytes, usageEnd, costFields(chargedMicro)),
+      const cost = costFields(chargedMicro);
+      response.end(
+        joined(
+          withheld.map(({ bytes, usageEnd }) =>
+            usageEnd === undefined ? bytes : splice(bytes, [{ start: usageEnd, end: usageEnd, text: cost }]),
+          ),
         ),
       );
-      response.end();
     },
     fail(error) {
       response.end(`data: ${errorBody(error)}\n\n`);
@@ -145,7 +148,15 @@ export function createStreamRelay(call: Call, response: ServerResponse): StreamR
   };
 }
 
-/** A later report counts the same tokens and more. */
-function goesBack(before: Usage | undefined, after: Usage): boolean {
-  return before !== undefined && (after.completionTokens < before.completionTokens || after.promptTokens < before.promptTokens);
+function joined(pieces: Buffer[]): Buffer {
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+}
+
+/** `undefined` for a report that is no JSON or cannot be true. */
+function readReport(call: Call, text: string): Usage | undefined {
+  try {
+    return readUsage(JSON.parse(text), call.bounds, call.model.contextTokens);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,22 +1,11 @@
 /** One event of a streamed answer: what metering must know of it, found without keeping or decoding its content. */
-import { isUtf8 } from "node:buffer";
 import { dataRange } from "#shared/sse.ts";
-import { membersOf, splice, type Edit } from "./json-members.ts";
-
-const done = Buffer.from("[DONE]");
-const usageKey = Buffer.from('"usage":');
-const finishKey = Buffer.from('"finish_reason":');
-const errorStart = Buffer.from('{"error"');
-const emptyChoices = /"choices":\s*\[\s*\]/;
-const quote = 0x22;
-const space = 0x20;
-const openBrace = 0x7b;
 
 export type StreamEvent =
   /** A comment or another line without data: relayed as it is. */
   | { kind: "other" }
   | { kind: "done" }
-  /** The engine reports a failure, or sends what is no text at all. */
+  /** The engine reports a failure, or sends what cannot be read. */
   | { kind: "failure" }
   | Delta;
 
@@ -24,81 +13,86 @@ export interface Delta {
   kind: "delta";
   /** Says that an answer is complete; it waits for the settlement. */
   final: boolean;
-  /** The parsed usage, when the event has one. */
-  usage: unknown;
   /** Nothing but usage: the event that `include_usage` asks for. */
   usageOnly: boolean;
-  /** Cuts the usage out again. */
-  withoutUsage: Edit[];
-  /** Where a usage object ends, for adding the cost to it. */
-  usageEnd: number | undefined;
+  /** Where the usage stands, when the event has one: its object, and what to cut to take the member out again. */
+  usage: { start: number; end: number; cutStart: number; cutEnd: number } | undefined;
 }
 
-const plainDelta: Delta = {
-  kind: "delta",
-  final: false,
-  usage: undefined,
-  usageOnly: false,
-  withoutUsage: [],
-  usageEnd: undefined,
-};
+const other: StreamEvent = { kind: "other" };
+const done: StreamEvent = { kind: "done" };
+const failure: StreamEvent = { kind: "failure" };
+const plainDelta: Delta = { kind: "delta", final: false, usageOnly: false, usage: undefined };
 
 /**
+ * Reads the event in `[start, end)` of a stream's Latin-1 text.
+ *
  * The keys looked for cannot stand inside a JSON string: their quotes would be escaped there, which puts a backslash
  * between the last letter and the quote.
  */
-export function readEvent(event: Buffer): StreamEvent {
-  const range = dataRange(event);
-  if (!range) return { kind: event.includes("data:") ? "failure" : "other" };
-  const { start, end } = range;
-  if (end - start === done.length && done.compare(event, start, end) === 0) return { kind: "done" };
-  if (!isUtf8(event) || event.indexOf(errorStart, start) === start) return { kind: "failure" };
-  const final = isFinal(event, start);
-  const usageAt = event.lastIndexOf(usageKey, end);
-  if (usageAt < start) return final ? { ...plainDelta, final } : plainDelta;
-  return readUsageEvent(event, start, usageAt, final);
+export function readEvent(text: string, start: number, end: number): StreamEvent {
+  const data = dataRange(text, start, end);
+  if (data === "none") return other;
+  if (data === "several") return failure;
+  if (data.end - data.start === 6 && text.startsWith("[DONE]", data.start)) return done;
+  if (text.startsWith('{"error"', data.start)) return failure;
+  const event = text.slice(data.start, data.end);
+  const final = isFinal(event);
+  const usageAt = event.lastIndexOf('"usage":');
+  if (usageAt < 0) return final ? { ...plainDelta, final } : plainDelta;
+  return readUsageEvent(event, data.start, usageAt, final);
 }
 
 /** Some choice has a finish reason other than null. */
-function isFinal(event: Buffer, start: number): boolean {
-  let at = event.indexOf(finishKey, start);
+function isFinal(event: string): boolean {
+  let at = event.indexOf('"finish_reason":');
   while (at >= 0) {
-    let value = at + finishKey.length;
-    while (event[value] === space) value += 1;
-    if (event[value] === quote) return true;
-    at = event.indexOf(finishKey, value);
+    at = skipSpace(event, at + '"finish_reason":'.length);
+    if (event[at] === '"') return true;
+    at = event.indexOf('"finish_reason":', at);
   }
   return false;
 }
 
-function readUsageEvent(event: Buffer, start: number, usageAt: number, final: boolean): StreamEvent {
-  let value = usageAt + usageKey.length;
-  while (event[value] === space) value += 1;
-  if (event[value] !== openBrace) return { ...plainDelta, final };
-  try {
-    const { members } = membersOf(event, start);
-    const index = members.findIndex((member) => member.key === "usage");
-    const member = members[index];
-    if (!member) return { ...plainDelta, final };
-    const before = members[index - 1];
-    const after = members[index + 1];
-    const cut = before
-      ? { start: before.valueEnd, end: member.valueEnd, text: "" }
-      : { start: member.keyStart, end: after?.keyStart ?? member.valueEnd, text: "" };
-    return {
-      kind: "delta",
-      final,
-      usage: JSON.parse(event.toString("utf8", member.valueStart, member.valueEnd)),
-      usageOnly: emptyChoices.test(event.toString("latin1", start, usageAt)) || emptyChoices.test(event.toString("latin1", member.valueEnd)),
-      withoutUsage: [cut],
-      usageEnd: member.valueEnd - 1,
-    };
-  } catch {
-    return { kind: "failure" };
-  }
+function skipSpace(event: string, from: number): number {
+  let at = from;
+  while (event[at] === " ") at += 1;
+  return at;
 }
 
-/** The event with what it cost added to its usage, in rupiah and as the exact integer. */
-export function withCost(bytes: Buffer, usageEnd: number, cost: string): Buffer {
-  return splice(bytes, [{ start: usageEnd, end: usageEnd, text: cost }]);
+/** `offset` is where the event's data stands in the stream's text. */
+function readUsageEvent(event: string, offset: number, usageAt: number, final: boolean): StreamEvent {
+  const value = skipSpace(event, usageAt + '"usage":'.length);
+  if (event[value] !== "{") return { ...plainDelta, final };
+  const valueEnd = endOfNumbers(event, value);
+  if (valueEnd < 0) return failure;
+  const emptyChoices = event.indexOf('"choices":[]') >= 0 || event.indexOf('"choices": []') >= 0;
+  // The comma goes with it: the one before, or, for a first member, the one behind.
+  const before = event.lastIndexOf(",", usageAt);
+  const isFirst = event.slice(before + 1, usageAt).trim() !== "";
+  const behind = event.indexOf(",", valueEnd);
+  return {
+    kind: "delta",
+    final,
+    usageOnly: emptyChoices,
+    usage: {
+      start: offset + value,
+      end: offset + valueEnd,
+      cutStart: offset + (isFirst ? usageAt : before),
+      cutEnd: offset + (isFirst && behind >= 0 ? behind + 1 : valueEnd),
+    },
+  };
+}
+
+/** One past the object of numbers, nulls and such objects that starts at `from`; -1 when it is something else. */
+function endOfNumbers(event: string, from: number): number {
+  let depth = 0;
+  for (let at = from; at < event.length; at += 1) {
+    if (event[at] === "{") depth += 1;
+    else if (event[at] === "}") {
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    } else if (event[at] === "\\") return -1;
+  }
+  return -1;
 }

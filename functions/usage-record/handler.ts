@@ -1,5 +1,5 @@
 import type { DatabasePool } from "#shared/db-pool.ts";
-import { createInternalHandler, type EdgeSecrets, route } from "#shared/http.ts";
+import { createInternalHandler, type EdgeSecrets, type InternalHandler, route } from "#shared/http.ts";
 import { settle } from "./queries.ts";
 import { SettlementsRequest } from "./schema.ts";
 
@@ -9,7 +9,7 @@ export interface Deps {
 }
 
 /** Records what ended requests used and debits their leases: each exactly once, in one transaction for a batch. */
-export function createHandler({ edgeSecrets, database }: Deps): (request: Request) => Promise<Response> {
+export function createHandler({ edgeSecrets, database }: Deps): InternalHandler {
   return createInternalHandler("usage-record", edgeSecrets, {
     "/settlements": route({
       input: SettlementsRequest,

@@ -19,7 +19,7 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ edgeSecrets, database }),
+    nodeHandler: createHandler({ edgeSecrets, database }).node,
     onStop: database.close,
   });
 });

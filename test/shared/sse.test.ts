@@ -16,7 +16,8 @@ test("createEventSplitter() hands out the same events however the bytes are cut"
       const out: string[] = [];
       let from = 0;
       for (const to of [...places, bytes.length]) {
-        for (const whole of splitter.push(bytes.subarray(from, to))) out.push(whole.toString());
+        const batch = splitter.push(bytes.subarray(from, to));
+        for (const { start, end } of batch.events) out.push(batch.bytes.toString("utf8", start, end));
         from = to;
       }
       expect(out).toEqual(events);
@@ -35,13 +36,14 @@ test.each([
   ["data: {}\n\n", "{}"],
   ["data:{}\r\n\r\n", "{}"],
   ["event: message\ndata: [DONE]\nid: 4\n\n", "[DONE]"],
-])("dataRange() finds the data of %j", (text, data) => {
-  const bytes = Buffer.from(text);
-  const range = dataRange(bytes)!;
-  expect(bytes.toString("utf8", range.start, range.end)).toBe(data);
+])("dataRange() finds the data of %j", (event, data) => {
+  const text = `data: before\n\n${event}data: after\n\n`;
+  const start = "data: before\n\n".length;
+  const range = dataRange(text, start, start + event.length);
+  expect(typeof range === "object" && text.slice(range.start, range.end)).toBe(data);
 });
 
-test("dataRange() answers nothing for comments and for data in several lines", () => {
-  expect(dataRange(Buffer.from(": ping\n\n"))).toBeUndefined();
-  expect(dataRange(Buffer.from("data: {\ndata: }\n\n"))).toBeUndefined();
+test("dataRange() tells comments from data in several lines", () => {
+  expect(dataRange(": ping\n\n", 0, 8)).toBe("none");
+  expect(dataRange("data: {\ndata: }\n\n", 0, 17)).toBe("several");
 });
