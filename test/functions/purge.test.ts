@@ -1,10 +1,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock } from "#shared/clock.ts";
 import { connect } from "#shared/db.ts";
 import { openAccount } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { addSlice, addUsage, createPurge, purgeOnce, slices } from "../support/purge.ts";
+import { addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
 import { waitFor } from "../support/wait.ts";
 
 let db: TestDatabase;
@@ -261,16 +260,3 @@ describe("purge()", () => {
     await sql.end();
   });
 });
-
-/** Throws when it is looked at for the nth time: the run ends there, as if its process had died. */
-function clockThatEndsRuns(looks: number) {
-  let left = looks;
-  return {
-    ...systemClock,
-    monotonicMs() {
-      left -= 1;
-      if (left <= 0) throw new Error("ended");
-      return systemClock.monotonicMs();
-    },
-  };
-}

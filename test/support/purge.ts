@@ -38,6 +38,19 @@ export async function purgeOnce(db: TestDatabase, given: Parameters<typeof creat
   return purge;
 }
 
+/** Throws when it is looked at for the nth time: the run ends there, as if its process had died. */
+export function clockThatEndsRuns(looks: number): Clock {
+  let left = looks;
+  return {
+    ...systemClock,
+    monotonicMs() {
+      left -= 1;
+      if (left <= 0) throw new Error("ended");
+      return systemClock.monotonicMs();
+    },
+  };
+}
+
 /** A slice of one hour, `age` (an interval) ago to the hour; `roundUp` begins it at the hour after. Answers its name. */
 export async function addSlice(sql: Sql, age: string, roundUp = false): Promise<string> {
   const [row] = await sql<{ name: string; from: string; to: string }[]>`
