@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Sql } from "#shared/db.ts";
-import { earlyDays, erasureGraceDays, limitDays, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
+import { earlyDays, erasureGraceDays, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 let db: TestDatabase;
@@ -134,14 +134,4 @@ describe("limits of purge", () => {
       expect(left.map(({ name }) => name)).toEqual([names[1]]);
     });
   });
-
-  test.each(retention.filter(({ how }) => how !== "life_of_account"))(
-    "$table goes before its promised limit, backups included (keep.*)",
-    ({ limit, how }) => {
-      for (const window of [null, 0, 7, 20]) {
-        const days = how === "erase" ? erasureGraceDays : liveLimitDays(limit, window) - purgeLeadHours / 24;
-        expect(days + earlyDays(window)).toBeLessThan(limitDays(limit));
-      }
-    },
-  );
 });
