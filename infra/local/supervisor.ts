@@ -150,7 +150,9 @@ function endOf(child: ChildProcess): Promise<void> {
   });
 }
 
+/** With the line that says why: our own sentence, or the head of what Node prints of an error. */
 function endedEarly(name: string, log: LogRing): string {
-  const said = log.entries().at(-1)?.text;
-  return said ? `Cannot start ${name}: it ended; ${said}` : `Cannot start ${name}: it ended at once and said nothing`;
+  const said = log.entries().map((entry) => entry.text);
+  const reason = said.findLast((text) => text.startsWith("Cannot ")) ?? said.findLast((text) => /^\w*Error\b/.test(text)) ?? said.at(-1);
+  return `Cannot start ${name}: it ended; ${reason ?? "it said nothing"}`;
 }

@@ -81,9 +81,13 @@ test("supervise() tells the process again after kill -9, ready once it answers",
   await waitFor("readiness", () => one.isReady);
 });
 
-test("supervise() says in one sentence why a process did not become ready", async () => {
-  const one = start(define('console.error("Cannot start: setting port is wrong"); process.exit(1)'));
-  await expect(one.firstReady()).rejects.toThrow("Cannot start example: it ended; Cannot start: setting port is wrong");
+test.each([
+  ['console.error("Cannot start: setting port is wrong"); process.exit(1)', "Cannot start: setting port is wrong"],
+  ['throw new TypeError("no such thing")', "TypeError: no such thing"],
+  ["process.exit(1)", "it said nothing"],
+])("supervise() says in one sentence why %j did not become ready", async (script, reason) => {
+  const one = start(define(script));
+  await expect(one.firstReady()).rejects.toThrow(`Cannot start example: it ended; ${reason}`);
 });
 
 test("stop() ends a process in order and for good", async () => {
