@@ -5,7 +5,7 @@
  */
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Pool } from "undici";
+import { type Dispatcher, Pool } from "undici";
 import { z } from "zod";
 import { EpithreError, errorBody, errorHeaders, errorResponse, publicError } from "./errors.ts";
 import { edgeSecretName, flow, type FunctionName } from "./flow.ts";
@@ -198,21 +198,9 @@ export function createInternalClient({ from, to, url, edgeSecret }: InternalClie
         "content-type": "application/json",
         [signatureHeader]: sign(edgeSecret, { from, to, path, body: text }),
       };
-      let status: number;
-      let answer: unknown;
-      try {
-        const response = await pool.request({
-          path,
-          method: "POST",
-          headers,
-          body: text,
-          signal: AbortSignal.timeout(timeoutMs),
-        });
-        status = response.statusCode;
-        answer = await readJsonAnswer(response.body);
-      } catch {
+      const { status, answer } = await exchange(pool, path, headers, text, timeoutMs).catch(() => {
         throw unavailable();
-      }
+      });
       if (status !== 200) throw unavailable();
       return output.parse(answer);
     },
@@ -220,15 +208,53 @@ export function createInternalClient({ from, to, url, edgeSecret }: InternalClie
   };
 }
 
-async function readJsonAnswer(body: AsyncIterable<Uint8Array>): Promise<unknown> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > internalAnswerBytesMax) throw new RangeError("internal answer too large");
-    chunks.push(chunk);
-  }
-  return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+/** One call by undici's dispatcher: its streams would cost as much as the rest of a small call. */
+function exchange(
+  pool: Pool,
+  path: string,
+  headers: Record<string, string>,
+  body: string,
+  timeoutMs: number,
+): Promise<{ status: number; answer: unknown }> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    let status = 0;
+    let controller: Dispatcher.DispatchController | undefined;
+    const timer = setTimeout(() => {
+      const late = new Error("late");
+      reject(late);
+      controller?.abort(late);
+    }, timeoutMs);
+    pool.dispatch(
+      { method: "POST", path, headers, body },
+      {
+        onRequestStart(started) {
+          controller = started;
+        },
+        onResponseStart(_controller, statusCode) {
+          status = statusCode;
+        },
+        onResponseData(started, chunk) {
+          bytes += chunk.length;
+          if (bytes > internalAnswerBytesMax) started.abort(new RangeError("internal answer too large"));
+          else chunks.push(chunk);
+        },
+        onResponseEnd() {
+          clearTimeout(timer);
+          try {
+            resolve({ status, answer: JSON.parse(Buffer.concat(chunks).toString("utf8")) });
+          } catch (thrown) {
+            reject(thrown as Error);
+          }
+        },
+        onResponseError(_controller, error) {
+          clearTimeout(timer);
+          reject(error);
+        },
+      },
+    );
+  });
 }
 
 /** The configuration entries for the secrets of all edges that end at `to`, keyed by caller. */

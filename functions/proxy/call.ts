@@ -168,7 +168,18 @@ function formEdits({ inspection }: Call, dropped: ReadonlySet<number>, ours: Map
   return edits;
 }
 
+/** Salts in memory; all are forgotten when there are more. */
+const cacheSaltsMax = 10_000;
+
 /** What an engine may share its prefix cache by: stable for an account, worthless without the server's secret. */
-export function cacheSaltOf(secret: string, accountId: string): string {
-  return createHmac("sha256", secret).update(accountId).digest("base64url");
+export function createCacheSalts(secret: string): (accountId: string) => string {
+  const known = new Map<string, string>();
+  return function cacheSaltOf(accountId) {
+    const remembered = known.get(accountId);
+    if (remembered) return remembered;
+    if (known.size >= cacheSaltsMax) known.clear();
+    const salt = createHmac("sha256", secret).update(accountId).digest("base64url");
+    known.set(accountId, salt);
+    return salt;
+  };
 }

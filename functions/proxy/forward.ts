@@ -180,6 +180,7 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
     }
 
     function onEnd(): void {
+      if (over) return;
       // A stream that is complete has said so before: this one broke off.
       if (relay) broken(backendFailed());
       else void complete();

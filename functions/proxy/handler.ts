@@ -6,7 +6,7 @@ import { uuidv7 } from "#shared/ids.ts";
 import type { Verdict } from "../key-auth/schema.ts";
 import type { Backends } from "./backends.ts";
 import { readBody, type BodyBudget } from "./body.ts";
-import { admit, bodyFor, cacheSaltOf, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
+import { admit, bodyFor, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
 import { forward } from "./forward.ts";
 import type { Inspector } from "./inspector.ts";
 import type { Hold, Leases } from "./leases.ts";
@@ -34,7 +34,7 @@ export interface Deps {
   metrics: ProxyMetrics;
   /** Follows the database's clock: request ids decide which usage slice an event goes to. */
   clock: Clock;
-  cacheSalt: string;
+  cacheSaltOf(accountId: string): string;
   streamLimitMs: number;
 }
 
@@ -124,7 +124,7 @@ function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold:
       call,
       headers,
       contentType: body.contentType,
-      bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, cacheSaltOf(deps.cacheSalt, accountId)),
+      bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, deps.cacheSaltOf(accountId)),
       onBodySent: body.release,
       settle: (usage, status) => settle(deps, exchange, verdict, call, hold, usage, status),
       abandon: () => hold.release(0),

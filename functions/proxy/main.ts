@@ -6,6 +6,7 @@ import { createInternalClient } from "#shared/http.ts";
 import { createLog } from "#shared/log.ts";
 import { createBackends } from "./backends.ts";
 import { bodyBytesMax, createBodyBudget } from "./body.ts";
+import { createCacheSalts } from "./call.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
 import { createInspector } from "./inspector.ts";
@@ -43,7 +44,13 @@ run(async () => {
     waitingSettlements: () => settlements.waiting,
     bodyBytes: () => bodies.usedBytes,
   });
-  const settlements = createSettlements({ usageRecord, clock, log, onOutcome: metrics.settled });
+  const settlements = createSettlements({
+    usageRecord,
+    clock,
+    log,
+    runningCalls: () => runningCalls.count,
+    onOutcome: metrics.settled,
+  });
   const backends = createBackends({
     configs: config.backends,
     firstByteTimeoutMs: config.firstByteTimeoutMs,
@@ -80,7 +87,7 @@ run(async () => {
       balanceOf: (accountId) => billing.post("/balance", { accountId }, BalanceAnswer, balanceTimeoutMs),
       metrics,
       clock,
-      cacheSalt: config.cacheSalt,
+      cacheSaltOf: createCacheSalts(config.cacheSalt),
       streamLimitMs: config.streamLimitMs,
     }),
     metrics: metrics.text,

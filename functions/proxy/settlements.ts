@@ -15,6 +15,10 @@ const unknownAfterMs = 5_000;
 const callTimeoutMs = 2_500;
 /** Milliseconds between tries while usage-record does not answer. */
 const retryMs = 100;
+/** Milliseconds that a batch waits for calls that are about to end, while several run. */
+const gatherMs = 1;
+/** Share of the running calls that a batch waits for: beyond half, waiting costs more than another batch. */
+const gatherShare = 0.5;
 /** Settlements that may wait; beyond it new calls are refused before they cost anything. */
 const waitingMax = 50_000;
 
@@ -46,11 +50,13 @@ export interface SettlementsDeps {
   usageRecord: InternalClient;
   clock: Clock;
   log: Log;
+  /** Calls that run now, those that wait for their settlement excepted. */
+  runningCalls(): number;
   /** Each final outcome, for the metrics. */
   onOutcome(outcome: "settled" | "superseded" | "refused" | "voided"): void;
 }
 
-export function createSettlements({ usageRecord, clock, log, onOutcome }: SettlementsDeps): Settlements {
+export function createSettlements({ usageRecord, clock, log, runningCalls, onOutcome }: SettlementsDeps): Settlements {
   let queue: Waiting[] = [];
   let inFlight = 0;
   let running = false;
@@ -59,6 +65,7 @@ export function createSettlements({ usageRecord, clock, log, onOutcome }: Settle
   async function run(): Promise<void> {
     running = true;
     while (queue.length > 0) {
+      await gather();
       const batch = queue.slice(0, settlementsPerCallMax);
       queue = queue.slice(settlementsPerCallMax);
       inFlight = batch.length;
@@ -72,6 +79,12 @@ export function createSettlements({ usageRecord, clock, log, onOutcome }: Settle
     }
     running = false;
     for (const resolve of idle.splice(0)) resolve();
+  }
+
+  /** A commit costs as much for one row as for dozens: with much under way, a batch waits a moment for more. */
+  async function gather(): Promise<void> {
+    if (queue.length >= runningCalls() * gatherShare) return;
+    await new Promise((resolve) => setTimeout(resolve, gatherMs));
   }
 
   /** Answers those whose outcome is still unknown. */

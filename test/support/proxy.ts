@@ -93,7 +93,13 @@ export async function startProxy(settings: ProxySettings = {}) {
     waitingSettlements: () => settlements.waiting,
     bodyBytes: () => bodies.usedBytes,
   });
-  const settlements = createSettlements({ usageRecord: client, clock, log, onOutcome: metrics.settled });
+  const settlements = createSettlements({
+    usageRecord: client,
+    clock,
+    log,
+    runningCalls: () => runningCalls.count,
+    onOutcome: metrics.settled,
+  });
   const backends = createBackends({
     configs: (settings.backendUrls ?? [engine.url]).map((url) => ({ url, models: null, type: "simulated" as const })),
     firstByteTimeoutMs: settings.firstByteTimeoutMs ?? 5_000,
@@ -124,7 +130,7 @@ export async function startProxy(settings: ProxySettings = {}) {
       balanceOf: async () => ({ balanceMicro: "1500000", availableMicro: "1000000" }),
       metrics,
       clock,
-      cacheSalt: "salt",
+      cacheSaltOf: () => "salt",
       streamLimitMs: settings.streamLimitMs ?? 10_000,
     }),
   );

@@ -38,6 +38,7 @@ function harness(answer: (batch: Settlement[]) => Promise<SettlementsAnswer["res
     usageRecord,
     clock: { monotonicMs: () => nowMs, wallMs: () => nowMs },
     log: () => {},
+    runningCalls: () => 0,
     onOutcome: (outcome) => outcomes.push(outcome),
   });
   const settle = (id: string) => settlements.settle(settlement(id), { leaseId: "l", release: (charged) => released.push(charged) });
