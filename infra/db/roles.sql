@@ -1,5 +1,8 @@
 -- Runs before the migrations, as superuser, each time: one owner of everything, one login for each function with
 -- a database secret. proxy and dashboard have none. Passwords are set by whoever deploys (setRolePasswords).
+-- One transaction, one at a time.
+select pg_advisory_xact_lock(hashtext('roles.sql'));
+
 do $$
 declare
   v_role text;

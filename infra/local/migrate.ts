@@ -69,6 +69,8 @@ export async function migrate(sql: OwnerSql): Promise<string[]> {
   await sql.unsafe(readSql("roles.sql")).simple();
   await sql.begin(async (transaction) => {
     await transaction`set local role epithre_owner`;
+    // "If not exists" alone lets two migrators collide.
+    await transaction`select pg_advisory_xact_lock(hashtext('migrations'))`;
     await transaction`
       create table if not exists migrations (
         name text primary key,

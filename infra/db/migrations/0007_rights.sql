@@ -11,5 +11,3 @@ grant execute on function lease_sync(uuid, interval, lease_report[]) to epithre_
 grant execute on function close_expired_leases(integer) to epithre_billing;
 
 grant select on usage_events, models to epithre_export;
-
-grant execute on function ensure_usage_slices(integer) to epithre_purge;

@@ -1,0 +1,375 @@
+-- Written by `npm run schema` from the catalogue of a migrated database; reviewed, never run.
+-- test/infra/schema.test.ts compares it with what the migrations make.
+
+create type account_status as enum ('active', 'suspended', 'closed');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed');
+create type audit_actor as enum ('operator', 'system');
+create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
+create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
+create type erasure_outcome as enum ('none', 'more', 'erased');
+create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
+create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments');
+create type mail_template as enum ('welcome');
+create type model_kind as enum ('chat', 'embedding', 'image');
+create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons');
+create type settle_outcome as enum ('settled', 'superseded', 'refused');
+create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
+create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
+create type usage_endpoint as enum ('chat.completions', 'completions', 'embeddings', 'images.generations', 'images.edits', 'images.variations');
+
+create table accounts (
+  id uuid not null default uuidv7(),
+  status account_status not null default 'active'::account_status,
+  closed_at timestamp with time zone,
+  audit_alias uuid not null default gen_random_uuid(),
+  changed_xid xid8 not null
+);
+CREATE TRIGGER accounts_note_change BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION note_change();
+CREATE TRIGGER accounts_refuse_untold_deletion BEFORE DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION refuse_untold_account_deletion();
+alter table accounts add constraint accounts_audit_alias_key UNIQUE (audit_alias);
+alter table accounts add constraint accounts_closed_has_time CHECK (((status = 'closed'::account_status) = (closed_at IS NOT NULL)));
+alter table accounts add constraint accounts_pkey PRIMARY KEY (id);
+create index accounts_changed ON accounts USING btree (changed_xid);
+create index accounts_closed ON accounts USING btree (closed_at) WHERE (status = 'closed'::account_status);
+
+create table api_keys (
+  id uuid not null default uuidv7(),
+  account_id uuid not null,
+  hash bytea not null /* statistics 0 */,
+  prefix text not null /* statistics 0 */,
+  name text not null /* statistics 0 */,
+  scopes text[] not null,
+  models text[],
+  expires_at timestamp with time zone,
+  requests_per_minute integer,
+  tokens_per_minute integer,
+  revoked_at timestamp with time zone,
+  changed_xid xid8 not null
+);
+CREATE TRIGGER api_keys_models_known BEFORE INSERT OR UPDATE OF models ON api_keys FOR EACH ROW WHEN ((new.models IS NOT NULL)) EXECUTE FUNCTION refuse_unknown_models();
+CREATE TRIGGER api_keys_note_change BEFORE INSERT OR UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION note_change();
+CREATE TRIGGER api_keys_refuse_untold_deletion BEFORE DELETE ON api_keys FOR EACH ROW EXECUTE FUNCTION refuse_untold_key_deletion();
+alter table api_keys add constraint api_keys_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
+alter table api_keys add constraint api_keys_hash_key UNIQUE (hash);
+alter table api_keys add constraint api_keys_hash_length CHECK ((octet_length(hash) = 32));
+alter table api_keys add constraint api_keys_name_length CHECK ((length(name) <= 64));
+alter table api_keys add constraint api_keys_pkey PRIMARY KEY (id);
+alter table api_keys add constraint api_keys_prefix_form CHECK ((prefix ~ '^ep_[0-9A-Za-z]{9}$'::text));
+alter table api_keys add constraint api_keys_requests_per_minute_check CHECK ((requests_per_minute > 0));
+alter table api_keys add constraint api_keys_scopes_known CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['chat'::text, 'embeddings'::text, 'images'::text, 'models'::text, 'usage'::text])));
+alter table api_keys add constraint api_keys_tokens_per_minute_check CHECK ((tokens_per_minute > 0));
+create index api_keys_account ON api_keys USING btree (account_id);
+create index api_keys_changed ON api_keys USING btree (changed_xid);
+create index api_keys_revoked ON api_keys USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+
+create table audit_log (
+  id bigint not null generated always as identity,
+  at timestamp with time zone not null default now(),
+  actor audit_actor not null,
+  action audit_action not null,
+  subject_alias uuid,
+  object_id uuid,
+  reason suspension_reason
+);
+CREATE TRIGGER audit_log_immutable BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_log_refuse_young_deletion BEFORE DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_young_audit_deletion();
+alter table audit_log add constraint audit_log_pkey PRIMARY KEY (id);
+create index audit_log_at ON audit_log USING btree (at);
+create index audit_log_object ON audit_log USING btree (object_id) WHERE (object_id IS NOT NULL);
+
+create table balances (
+  account_id uuid not null,
+  credited_micro bigint not null default 0,
+  consumed_micro bigint not null default 0,
+  leased_micro bigint not null default 0
+) with (fillfactor=50);
+alter table balances add constraint balances_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
+alter table balances add constraint balances_available CHECK ((((credited_micro - consumed_micro) - leased_micro) >= 0));
+alter table balances add constraint balances_consumed CHECK ((consumed_micro >= 0));
+alter table balances add constraint balances_credited CHECK ((credited_micro >= 0));
+alter table balances add constraint balances_leased CHECK ((leased_micro >= 0));
+alter table balances add constraint balances_pkey PRIMARY KEY (account_id);
+
+create table billing_events (
+  id uuid not null default uuidv7(),
+  account_id uuid not null,
+  kind billing_kind not null,
+  amount_micro bigint not null,
+  reason billing_reason not null,
+  idempotency_key uuid not null,
+  created_at timestamp with time zone not null default now()
+);
+CREATE CONSTRAINT TRIGGER billing_events_balanced AFTER INSERT ON billing_events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_event_balanced();
+CREATE TRIGGER billing_events_immutable BEFORE UPDATE ON billing_events FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER billing_events_no_truncate BEFORE TRUNCATE ON billing_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER billing_events_refuse_young_deletion BEFORE DELETE ON billing_events FOR EACH ROW EXECUTE FUNCTION refuse_young_deletion();
+alter table billing_events add constraint billing_events_idempotency_key_key UNIQUE (idempotency_key);
+alter table billing_events add constraint billing_events_pkey PRIMARY KEY (id);
+alter table billing_events add constraint billing_events_sign CHECK (
+CASE kind
+    WHEN 'refund'::billing_kind THEN (amount_micro < 0)
+    WHEN 'adjustment'::billing_kind THEN (amount_micro <> 0)
+    ELSE (amount_micro > 0)
+END);
+create index billing_events_account ON billing_events USING btree (account_id, id);
+create index billing_events_created ON billing_events USING btree (created_at);
+
+create table leases (
+  id uuid not null default uuidv7(),
+  account_id uuid not null,
+  replica_id uuid not null,
+  granted_micro bigint not null,
+  consumed_micro bigint not null default 0,
+  expires_at timestamp with time zone not null,
+  recall_requested_at timestamp with time zone,
+  recall_answered_at timestamp with time zone
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+alter table leases add constraint leases_account_id_fkey FOREIGN KEY (account_id) REFERENCES balances(account_id);
+alter table leases add constraint leases_never_overspent CHECK (((consumed_micro >= 0) AND (consumed_micro <= granted_micro)));
+alter table leases add constraint leases_pkey PRIMARY KEY (id);
+create index leases_account ON leases USING btree (account_id);
+create index leases_replica ON leases USING btree (replica_id);
+
+create table ledger_entries (
+  event_id uuid not null,
+  ledger_account ledger_account not null,
+  account_id uuid,
+  amount_micro bigint not null
+);
+CREATE CONSTRAINT TRIGGER ledger_entries_balanced AFTER INSERT OR DELETE OR UPDATE ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_event_balanced();
+CREATE TRIGGER ledger_entries_immutable BEFORE UPDATE ON ledger_entries FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_entries_no_truncate BEFORE TRUNCATE ON ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_entries_refuse_deletion BEFORE DELETE ON ledger_entries FOR EACH ROW EXECUTE FUNCTION refuse_young_deletion();
+alter table ledger_entries add constraint ledger_entries_customer_named CHECK (((ledger_account = 'customer'::ledger_account) = (account_id IS NOT NULL)));
+alter table ledger_entries add constraint ledger_entries_event_id_fkey FOREIGN KEY (event_id) REFERENCES billing_events(id) ON DELETE CASCADE;
+alter table ledger_entries add constraint ledger_entries_pkey PRIMARY KEY (event_id, ledger_account);
+
+create table migrations (
+  name text not null,
+  digest text not null,
+  applied_at timestamp with time zone not null default now()
+);
+alter table migrations add constraint migrations_pkey PRIMARY KEY (name);
+
+create table models (
+  id smallint not null generated always as identity,
+  name text not null,
+  kind model_kind not null,
+  context_tokens integer not null,
+  output_tokens_max integer not null,
+  template_tokens integer not null,
+  image_tokens_max integer not null,
+  enabled boolean not null default true,
+  created_at timestamp with time zone not null default now()
+);
+alter table models add constraint models_context_tokens_check CHECK ((context_tokens > 0));
+alter table models add constraint models_image_tokens_max_check CHECK ((image_tokens_max >= 0));
+alter table models add constraint models_name_form CHECK ((name ~ '^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$'::text));
+alter table models add constraint models_name_key UNIQUE (name);
+alter table models add constraint models_output_tokens_max_check CHECK ((output_tokens_max >= 0));
+alter table models add constraint models_pkey PRIMARY KEY (id);
+alter table models add constraint models_template_tokens_check CHECK ((template_tokens >= 0));
+
+create table operator_losses (
+  day date not null,
+  model_id smallint not null,
+  requests bigint not null,
+  loss_micro bigint not null
+);
+alter table operator_losses add constraint operator_losses_loss_micro_check CHECK ((loss_micro >= 0));
+alter table operator_losses add constraint operator_losses_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table operator_losses add constraint operator_losses_pkey PRIMARY KEY (day, model_id);
+
+create table outbox (
+  id uuid not null default uuidv7(),
+  account_id uuid not null,
+  template mail_template not null,
+  created_at timestamp with time zone not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null default now()
+);
+alter table outbox add constraint outbox_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table outbox add constraint outbox_attempts_check CHECK ((attempts >= 0));
+alter table outbox add constraint outbox_pkey PRIMARY KEY (id);
+create index outbox_account ON outbox USING btree (account_id);
+create index outbox_due ON outbox USING btree (next_attempt_at);
+
+create table person_rewrites (
+  part smallint not null,
+  changed_xid xid8 not null
+);
+alter table person_rewrites add constraint person_rewrites_pkey PRIMARY KEY (part);
+
+create table persons (
+  account_id uuid not null,
+  email text not null /* statistics 0 */,
+  name text /* statistics 0 */,
+  password_hash text /* statistics 0 */
+) partition by hash (account_id);
+CREATE TRIGGER persons_note_rewrite AFTER DELETE OR UPDATE ON persons FOR EACH ROW EXECUTE FUNCTION note_person_rewrite();
+alter table persons add constraint persons_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
+alter table persons add constraint persons_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254)));
+alter table persons add constraint persons_name_length CHECK ((length(name) <= 128));
+alter table persons add constraint persons_password_hash_length CHECK ((length(password_hash) <= 256));
+alter table persons add constraint persons_pkey PRIMARY KEY (account_id);
+
+create table prices (
+  version integer not null generated always as identity,
+  model_id smallint not null,
+  effective_at timestamp with time zone not null,
+  input_micro bigint not null,
+  cached_input_micro bigint not null,
+  output_micro bigint not null,
+  image_micro bigint not null
+);
+CREATE TRIGGER prices_immutable BEFORE DELETE OR UPDATE ON prices FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER prices_no_truncate BEFORE TRUNCATE ON prices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+alter table prices add constraint prices_cached_input_micro_check CHECK ((cached_input_micro >= 0));
+alter table prices add constraint prices_image_micro_check CHECK ((image_micro >= 0));
+alter table prices add constraint prices_input_micro_check CHECK ((input_micro >= 0));
+alter table prices add constraint prices_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table prices add constraint prices_output_micro_check CHECK ((output_micro >= 0));
+alter table prices add constraint prices_pkey PRIMARY KEY (version);
+create index prices_in_force ON prices USING btree (model_id, effective_at DESC, version DESC);
+
+create table purge_runs (
+  id uuid not null default uuidv7(),
+  state purge_state not null,
+  early_days integer not null,
+  started_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  steps_left integer,
+  confirmed_at timestamp with time zone,
+  confirmed_by text
+);
+alter table purge_runs add constraint purge_runs_confirmed_by_known CHECK ((confirmed_by = ANY (ARRAY['operator'::text, 'system'::text])));
+alter table purge_runs add constraint purge_runs_confirmed_by_someone CHECK (((confirmed_at IS NULL) = (confirmed_by IS NULL)));
+alter table purge_runs add constraint purge_runs_early_days_check CHECK (((early_days >= 0) AND (early_days <= 30)));
+alter table purge_runs add constraint purge_runs_pkey PRIMARY KEY (id);
+alter table purge_runs add constraint purge_runs_steps_left_check CHECK ((steps_left >= 0));
+create index purge_runs_started ON purge_runs USING btree (started_at);
+
+create table purge_steps (
+  run_id uuid not null,
+  step purge_step not null,
+  live_days integer,
+  done bigint not null
+);
+alter table purge_steps add constraint purge_steps_done_check CHECK ((done >= 0));
+alter table purge_steps add constraint purge_steps_pkey PRIMARY KEY (run_id, step);
+alter table purge_steps add constraint purge_steps_run_id_fkey FOREIGN KEY (run_id) REFERENCES purge_runs(id) ON DELETE CASCADE;
+
+create table usage_events (
+  id uuid not null,
+  account_id uuid not null,
+  key_id uuid not null,
+  cost_micro bigint not null,
+  price_version integer not null,
+  prompt_tokens integer not null,
+  cached_tokens integer not null,
+  completion_tokens integer not null,
+  reasoning_tokens integer not null,
+  images integer not null,
+  latency_ms integer not null,
+  endpoint usage_endpoint not null,
+  model_id smallint not null,
+  status smallint not null
+) partition by range (id);
+alter table usage_events add constraint usage_events_cost_micro_check CHECK ((cost_micro >= 0));
+alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
+create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
+
+create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
+create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7b5f9b6559ca
+create function admin_confirm_purge_gap() returns void language plpgsql security definer set search_path=public, pg_temp; -- f87de1696e2d
+create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
+create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 0011853b61da
+create function admin_create_model(text,model_kind,integer,integer,integer,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 83b808dca7d0
+create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 61252a4252b4
+create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
+create function admin_revoke_key(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- ba327c2f942d
+create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
+create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
+create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
+create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
+create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
+create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 649d6be4a037
+create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- 44646a20cac4
+create function close_leases(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 7b086b49d208
+create function confirm_purge_gap(text) returns void language plpgsql set search_path=public, pg_temp; -- 7c4a9d6801bf
+create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
+create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
+create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
+create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 043357380e96
+create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 50a59379a64c
+create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- d5a39bf8fe68
+create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
+create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
+create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
+create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- 7659a807cdf8
+create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
+create function note_change() returns trigger language plpgsql; -- d100be6f14d5
+create function note_person_rewrite() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 4964b4bbf965
+create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
+create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
+create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
+create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
+create function queue_mail(uuid,mail_template) returns void language sql set search_path=public, pg_temp; -- 6f17d911fca1
+create function recall_leases(uuid,uuid) returns boolean language plpgsql set search_path=public, pg_temp; -- 87ba2a0bee09
+create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
+create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
+create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
+create function refuse_untold_key_deletion() returns trigger language plpgsql; -- a066f10fbe0f
+create function refuse_young_audit_deletion() returns trigger language plpgsql; -- 96581c2098b9
+create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
+create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- a6e4f451c1d6
+create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- fbd662937e4b
+create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- ed0e0a2fc17c
+create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
+create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- a40d8dbc643a
+create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
+
+grant execute on function admin_balance(uuid) to epithre_admin;
+grant execute on function admin_close_account(uuid) to epithre_admin;
+grant execute on function admin_confirm_purge_gap() to epithre_admin;
+grant execute on function admin_create_account(text,text) to epithre_admin;
+grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer) to epithre_admin;
+grant execute on function admin_create_model(text,model_kind,integer,integer,integer,integer) to epithre_admin;
+grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) to epithre_admin;
+grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
+grant execute on function admin_revoke_key(uuid) to epithre_admin;
+grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
+grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
+grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function close_expired_leases(integer) to epithre_billing;
+grant execute on function close_leases(uuid,integer) to epithre_purge;
+grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
+grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_purge;
+grant execute on function erase_due_account(uuid,integer,integer) to epithre_purge;
+grant execute on function finish_mail(uuid) to epithre_notify;
+grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
+grant execute on function keep_slices_ahead(uuid) to epithre_purge;
+grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
+grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
+grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function settle(settlement[]) to epithre_usage_record;
+grant execute on function take_mail() to epithre_notify;
+grant maintain on persons_0 to epithre_purge;
+grant maintain on persons_1 to epithre_purge;
+grant maintain on persons_2 to epithre_purge;
+grant maintain on persons_3 to epithre_purge;
+grant maintain on persons_4 to epithre_purge;
+grant maintain on persons_5 to epithre_purge;
+grant maintain on persons_6 to epithre_purge;
+grant maintain on persons_7 to epithre_purge;
+grant select (id, status, changed_xid) on accounts to epithre_key_auth;
+grant select on api_keys to epithre_key_auth;
+grant select on balances to epithre_billing;
+grant select on leases to epithre_billing;
+grant select on models to epithre_billing;
+grant select on models to epithre_export;
+grant select on person_rewrites to epithre_purge;
+grant select on prices to epithre_billing;
+grant select on usage_events to epithre_export;
