@@ -5,6 +5,9 @@ import { createTransport } from "nodemailer";
 const greetingTimeoutMs = 10_000;
 const answerTimeoutMs = 20_000;
 
+/** Milliseconds for one mail, however slowly the relay goes on: shorter than any sender waits to try it again. */
+const mailTimeoutMs = 40_000;
+
 export interface Mail {
   to: string;
   subject: string;
@@ -34,6 +37,8 @@ export function createMailer({ smtpUrl, from }: MailerOptions): Mailer {
     // One connection for all mails of a run: they are sent one after the other.
     pool: true,
     maxConnections: 1,
+    // A relay that takes a mail and hangs up would be sent it again and again: the caller decides when.
+    maxRequeues: 0,
     host: hostname,
     port: port === "" ? (secure ? 465 : 587) : Number(port),
     secure,
@@ -57,6 +62,7 @@ export function createMailer({ smtpUrl, from }: MailerOptions): Mailer {
         messageId: `<${id}@${domain}>`,
         headers: { "auto-submitted": "auto-generated" },
         xMailer: false,
+        signal: AbortSignal.timeout(mailTimeoutMs),
       });
     },
     close: () => transport.close(),

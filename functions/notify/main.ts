@@ -1,6 +1,6 @@
 import { run, serve } from "openfaas-node";
 import { readConfig } from "#shared/config.ts";
-import { createDatabasePool } from "#shared/db-pool.ts";
+import { connect } from "#shared/db.ts";
 import { createLog } from "#shared/log.ts";
 import { createMailer } from "#shared/mail.ts";
 import { configShape } from "./config.ts";
@@ -12,7 +12,6 @@ const bodyBytesMax = 1_024;
 run(async () => {
   const config = readConfig(configShape);
   const log = createLog("notify");
-  const database = createDatabasePool({ url: config.databaseUrl, log });
   const mailer = createMailer({ smtpUrl: config.smtpUrl, from: config.mailFrom });
   return serve({
     name: "notify",
@@ -20,10 +19,9 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ database, mailer, log }),
+    handler: createHandler({ open: () => connect({ url: config.databaseUrl, connections: 1 }), mailer, log }),
     async onStop() {
       mailer.close();
-      await database.close();
     },
   });
 });

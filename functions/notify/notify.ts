@@ -1,13 +1,16 @@
 /** Sends the mail that is due. */
-import type { DatabasePool } from "#shared/db-pool.ts";
+import { sqlState, type Sql } from "#shared/db.ts";
+import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import type { Mailer } from "#shared/mail.ts";
+import { createSingleFlight } from "#shared/single-flight.ts";
 import { type DueMail, finishMail, takeMail } from "./queries.ts";
 import type { NotifyAnswer } from "./schema.ts";
 import { templates } from "./templates.ts";
 
 export interface Deps {
-  database: DatabasePool;
+  /** Opens one connection, which lives as long as a run. */
+  open: () => Sql;
   mailer: Mailer;
   log: Log;
 }
@@ -22,32 +25,44 @@ const failuresMax = 5;
 const runMsMax = 45_000;
 
 /** A mail goes out at least once: whoever ends between the relay's yes and our note sends it again, with the same id. */
-export function createNotify({ database, mailer, log }: Deps): () => Promise<NotifyAnswer> {
-  const finish = ({ id }: DueMail) => database.run((sql) => finishMail(sql, id));
+export function createNotify({ open, mailer, log }: Deps): () => Promise<NotifyAnswer> {
+  const exclusively = createSingleFlight(open, "notify");
 
-  async function send(mail: DueMail): Promise<boolean> {
+  async function isSent(mail: DueMail): Promise<boolean> {
     try {
       await mailer.send({ to: mail.email, id: mail.id, ...templates[mail.template] });
+      return true;
     } catch {
-      if (mail.attempts >= attemptsMax) await finish(mail);
       return false;
     }
-    await finish(mail);
-    return true;
   }
 
-  return async function notify() {
+  async function sendDue(connection: Sql): Promise<NotifyAnswer> {
     const deadline = performance.now() + runMsMax;
     let sent = 0;
     let failed = 0;
-    while (performance.now() < deadline && failed < failuresMax) {
-      const mail = await database.run(takeMail);
-      if (!mail) break;
-      if (await send(mail)) sent += 1;
-      else failed += 1;
+    try {
+      while (performance.now() < deadline && failed < failuresMax) {
+        const mail = await takeMail(connection);
+        if (!mail) break;
+        const done = await isSent(mail);
+        if (done) sent += 1;
+        else failed += 1;
+        if (done || mail.attempts >= attemptsMax) await finishMail(connection, mail.id);
+      }
+    } finally {
+      if (sent > 0) log({ at: "mail_sent", messages: sent });
+      if (failed > 0) log({ at: "mail_failed", messages: failed });
     }
-    if (sent > 0) log({ at: "mail_sent", messages: sent });
-    if (failed > 0) log({ at: "mail_failed", messages: failed });
     return { sent, failed };
+  }
+
+  return async function notify() {
+    try {
+      return (await exclusively(sendDue)) ?? { sent: 0, failed: 0 };
+    } catch (thrown) {
+      log({ at: "handler_failed", kind: "database", sqlState: sqlState(thrown) });
+      throw new EpithreError("unavailable", "Cannot send mail now: the database does not answer; the next run does", { retryAfterS: 60 });
+    }
   };
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
+import { connect, type Sql } from "#shared/db.ts";
 import { createLog } from "#shared/log.ts";
 import { createMailer, type Mailer } from "#shared/mail.ts";
 import { createHandler } from "../../functions/notify/handler.ts";
@@ -20,17 +20,14 @@ interface Taken {
 }
 
 let db: TestDatabase;
-let pool: DatabasePool;
-let relay: { port: number; taken: Taken[]; refuse: boolean; close(): Promise<void> };
+let relay: { port: number; taken: Taken[]; refuse: boolean; hangUp: boolean; close(): Promise<void> };
 let mailer: Mailer;
 let lines: string[];
 
 beforeAll(async () => {
   db = await createTestDatabase();
-  pool = createDatabasePool({ url: db.urlFor("notify"), log: () => {} });
 });
 afterAll(async () => {
-  await pool.close();
   await db.close();
 });
 beforeEach(async () => {
@@ -45,7 +42,7 @@ afterEach(async () => {
 });
 
 async function startRelay(): Promise<typeof relay> {
-  const state = { taken: [] as Taken[], refuse: false };
+  const state = { taken: [] as Taken[], refuse: false, hangUp: false };
   const server = new SMTPServer({
     disabledCommands: ["AUTH", "STARTTLS"],
     closeTimeout: 100,
@@ -60,7 +57,8 @@ async function startRelay(): Promise<typeof relay> {
         head: message.slice(0, end),
         body: message.slice(end + 4),
       });
-      done();
+      if (state.hangUp) for (const connection of server.connections) connection.close();
+      else done();
     },
   });
   server.on("error", () => {});
@@ -72,11 +70,18 @@ async function startRelay(): Promise<typeof relay> {
   });
 }
 
-async function notify(by: Mailer = mailer) {
-  const handler = createHandler({ database: pool, mailer: by, log: createLog("notify", (line) => lines.push(line)) });
-  const response = await handler(new Request("http://notify/", { method: "POST" }));
-  return { status: response.status, body: (await response.json()) as any };
+const open = (): Sql => connect({ url: db.urlFor("notify"), connections: 1 });
+
+/** A replica; calling it is the schedule's call. */
+function createNotifier(by: Mailer) {
+  const handler = createHandler({ open, mailer: by, log: createLog("notify", (line) => lines.push(line)) });
+  return async () => {
+    const response = await handler(new Request("http://notify/", { method: "POST" }));
+    return { status: response.status, body: (await response.json()) as any };
+  };
 }
+
+const notify = (by: Mailer = mailer) => createNotifier(by)();
 
 async function queueWelcome(): Promise<{ email: string; id: string }> {
   const email = `${randomUUID()}@example.org`;
@@ -181,23 +186,59 @@ describe("notify()", () => {
     expect(new Set(relay.taken.map(messageId)).size).toBe(1);
   });
 
-  test("sends each mail once when two runs meet", async () => {
+  test("runs once at a time, on all replicas together, and each mail goes out once", async () => {
     const mails = await Promise.all(Array.from({ length: 25 }, queueWelcome));
-    const runs = await Promise.all([notify(), notify()]);
-    expect(runs[0]!.body.sent + runs[1]!.body.sent).toBe(25);
+    const [began, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const held: Mailer = {
+      async send(mail) {
+        began.resolve();
+        await mayGoOn.promise;
+        await mailer.send(mail);
+      },
+      close() {},
+    };
+    const [replica, other] = [createNotifier(held), createNotifier(mailer)];
+    const first = replica();
+    await began.promise;
+    expect((await replica()).body).toEqual({ sent: 0, failed: 0 });
+    expect((await other()).body).toEqual({ sent: 0, failed: 0 });
+    mayGoOn.resolve();
+    expect((await first).body).toEqual({ sent: 25, failed: 0 });
     expect(relay.taken.flatMap(({ to }) => to).sort()).toEqual(mails.map(({ email }) => email).sort());
+    await queueWelcome();
+    expect((await other()).body).toEqual({ sent: 1, failed: 0 });
+  });
+
+  test("answers 503 when the database ends its connection in the middle, and goes on with the next run", async () => {
+    await Promise.all([queueWelcome(), queueWelcome()]);
+    const cutting: Mailer = {
+      async send(mail) {
+        await mailer.send(mail);
+        await db.sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'epithre_notify' and datname = current_database()`;
+      },
+      close() {},
+    };
+    const { status, body } = await notify(cutting);
+    expect([status, body.error?.code]).toEqual([503, "service_unavailable"]);
+    expect(lines.map((line) => JSON.parse(line).at)).toEqual(["mail_sent", "handler_failed"]);
+    expect((await notify()).body).toEqual({ sent: 1, failed: 0 });
+    await makeDue();
+    expect((await notify()).body).toEqual({ sent: 1, failed: 0 });
+    expect(new Set(relay.taken.map(messageId)).size).toBe(2);
   });
 
   test("answers its one route only", async () => {
-    const handler = createHandler({ database: pool, mailer, log: () => {} });
+    const handler = createHandler({ open, mailer, log: () => {} });
     expect((await handler(new Request("http://notify/"))).status).toBe(405);
     expect((await handler(new Request("http://notify/outbox", { method: "POST" }))).status).toBe(404);
   });
 
   test("can read no table, only take the mail that is due (use.account)", async () => {
+    const sql = open();
     for (const table of ["outbox", "persons", "accounts"]) {
-      await expect(pool.run((sql) => sql`select from ${sql(table)}`)).rejects.toThrow("permission denied");
+      await expect(sql`select from ${sql(table)}`).rejects.toThrow("permission denied");
     }
+    await sql.end();
   });
 
   test("has words for every template that the database knows", async () => {
@@ -207,6 +248,12 @@ describe("notify()", () => {
 });
 
 describe("createMailer()", () => {
+  test("sends a mail once when the relay takes it and hangs up: its caller decides what comes next", async () => {
+    relay.hangUp = true;
+    await expect(mailer.send({ to: "person@example.org", subject: "s", text: "t", id: randomUUID() })).rejects.toThrow();
+    expect(relay.taken).toHaveLength(1);
+  });
+
   test("sends nothing in the clear to another machine", async () => {
     // Reaches this machine, under a name that does not say so.
     const open = createMailer({ smtpUrl: `smtp://0.0.0.0:${relay.port}`, from: "hello@example.com" });

@@ -1,6 +1,6 @@
 -- policy: keep.account (contact about the account; a row goes at most 30 days after it was made), use.account
 --
--- Mail that waits to be sent. Address and name are read from persons when it is sent, the text is code of notify, so
+-- Mail that waits to be sent. The address is read from persons when it is sent, the text is code of notify, so
 -- nothing here names a person, and a mail that is late goes to the address that is right by then.
 
 create type mail_template as enum ('welcome');
@@ -27,9 +27,8 @@ $$;
 
 -- The mail that is due longest, or no row. Taking it puts its next attempt off, each time for twice as long (1 minute
 -- up to 6 hours): a sender that dies, or fails, needs to say nothing for the mail to be tried again.
-create function take_mail(
-  out id uuid, out template mail_template, out attempts integer, out email text, out name text
-) returns setof record
+create function take_mail(out id uuid, out template mail_template, out attempts integer, out email text)
+returns setof record
 language sql security definer set search_path = public, pg_temp as $$
   with due as (
     select o.id from outbox o
@@ -44,7 +43,7 @@ language sql security definer set search_path = public, pg_temp as $$
     next_attempt_at = now() + least(interval '1 minute' * (2 ^ least(o.attempts, 20)), interval '6 hours')
   from due, persons p
   where o.id = due.id and p.account_id = o.account_id
-  returning o.id, o.template, o.attempts, p.email, p.name
+  returning o.id, o.template, o.attempts, p.email
 $$;
 
 -- The mail was sent, or is given up.
