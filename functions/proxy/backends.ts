@@ -4,6 +4,7 @@ import type { Clock } from "#shared/clock.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import type { BackendConfig } from "./config.ts";
+import { createPrivateLookup } from "./private-address.ts";
 
 /** Failures in a row, before any byte of an answer, after which a backend gets no calls for a while. */
 const failuresToOpen = 5;
@@ -57,7 +58,7 @@ export function createBackends({ configs, firstByteTimeoutMs, idleTimeoutMs, clo
         pipelining: 1,
         headersTimeout: firstByteTimeoutMs,
         bodyTimeout: idleTimeoutMs,
-        connect: { timeout: connectTimeoutMs },
+        connect: { timeout: connectTimeoutMs, lookup: createPrivateLookup() },
       }),
       inFlight: 0,
       pathPrefix: url.pathname.replace(/\/(v1\/?)?$/, ""),

@@ -1,13 +1,14 @@
 /** Everything that the proxy is configured by. */
 import { z } from "zod";
 import { jsonSetting, secret, setting } from "#shared/config.ts";
+import { mayBePrivate } from "./private-address.ts";
 
 /**
  * `models: null` takes every model of the price book. `type` decides which fields the engine may see: `vllm` and
  * `simulated` take vLLM's extensions and report usage in every chunk, `openai` takes OpenAI's own fields only.
  */
 const Backend = z.strictObject({
-  url: z.url({ protocol: /^https?$/ }),
+  url: z.url({ protocol: /^https?$/ }).refine(mayBePrivate, "names a backend on a public address: engines stand on the private network"),
   models: z.array(z.string()).nullable(),
   type: z.enum(["vllm", "openai", "simulated"]),
 });
