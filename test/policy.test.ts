@@ -13,7 +13,6 @@ import { createTestDatabase, type TestDatabase } from "./support/database.ts";
 /** Promises that no test names yet, by what will bring it. This list only shrinks. */
 const owedByLaterIssues: Partial<Record<PromiseId, string>> = {
   "keep.session": "login",
-  "path.selfhosted": "the cluster: engines at private addresses only",
   "place.jakarta": "the policy page: statements of operators",
   "pay.alpha": "invoices",
   "right.*": "the policy page: rights by mail",
