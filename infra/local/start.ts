@@ -11,12 +11,19 @@ const parentIntervalMs = 500;
 
 const write = (text: string) => void process.stdout.write(text);
 
-/** Ends with the reason; the second signal ends at once, and what we started ends with us. */
+/** Milliseconds after a signal in which another one is the same: on Ctrl-C the terminal and npm each send one. */
+const sameSignalMs = 1_000;
+
+/** Ends with the first signal; a later one ends us at once, and what we started ends with us. */
 function stopSignal(): AbortSignal {
   const stopping = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(name, () => (stopping.signal.aborted ? process.exit(1) : stopping.abort()));
+  let firstMs = Infinity;
+  function stop(): void {
+    if (performance.now() - firstMs > sameSignalMs) process.exit(1);
+    firstMs = Math.min(firstMs, performance.now());
+    stopping.abort();
   }
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, stop);
   // Killed, npm tells nobody; started otherwise, we may be meant to outlive whoever started us.
   const parent = process.ppid;
   if (process.env["npm_lifecycle_event"]) {

@@ -145,7 +145,9 @@ describe("npm start", { timeout: 2 * startTimeoutMs }, () => {
     const listed = await fetch(`${ready.url}/system/functions`, { headers: { authorization: `Basic ${login}` } });
     expect(await listed.json()).toHaveLength(names.length);
 
+    // Ctrl-C comes twice: from the terminal, and passed on by npm.
     run.child.kill("SIGINT");
+    setTimeout(() => run.child.kill("SIGINT"), 20);
     expect(await run.ended).toBe(0);
     expect(run.out().trim().split("\n")).toHaveLength(1);
     expect(run.err()).toBe("");
