@@ -8,7 +8,7 @@ declare module "vitest" {
   }
 }
 
-let stack: OwnedStack;
+let stack: OwnedStack | undefined;
 
 export async function setup(project: TestProject): Promise<void> {
   stack = await startStack();
@@ -17,5 +17,5 @@ export async function setup(project: TestProject): Promise<void> {
 }
 
 export async function teardown(): Promise<void> {
-  await stack.stop();
+  await stack?.stop();
 }
