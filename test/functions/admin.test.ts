@@ -139,6 +139,21 @@ describe("admin()", () => {
     expect(await db.sql`select from audit_log where action = 'purge_gap_confirmed'`).toHaveLength(1);
   });
 
+  test("says what could not be done and why", async () => {
+    const accountId = await newAccount();
+    const messageOf = async (path: string, body: unknown) => (await post(path, body)).body.error?.message;
+    expect(await messageOf("/keys/revoke", { keyId: randomUUID() })).toBe("Cannot revoke key: no key has this id");
+    expect(await messageOf("/keys", { accountId, ...keyWishes, models: ["nowhere"] })).toBe(
+      "Cannot make key: no account has this id, or no model one of these names",
+    );
+    expect(await messageOf("/models/enable", { id: "nowhere", enabled: true })).toBe("Cannot change model: no model has this name");
+    expect(await messageOf("/balance", { accountId: randomUUID() })).toBe("Cannot read balance: no account has this id");
+    await post("/accounts/close", { accountId });
+    expect(await messageOf("/accounts/suspend", { accountId })).toBe("Cannot suspend account: the account is closed for good");
+    const credit = { accountId, kind: "top_up", amountMicro: "0", reason: "bank_transfer", idempotencyKey: randomUUID() };
+    expect(await messageOf("/credits", credit)).toContain("a top-up or signup credit positive");
+  });
+
   test.each([
     ["/accounts", "{", 400, undefined],
     ["/accounts", { email: "nobody" }, 400, "email"],

@@ -1,0 +1,98 @@
+/** What operators may ask for, by path: the shape of it, what does it, and what stands in its way in words. */
+import type { z } from "zod";
+import type { Sql } from "#shared/db.ts";
+import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
+import {
+  closeAccount,
+  confirmPurgeGap,
+  createAccount,
+  createKey,
+  createModel,
+  createPrice,
+  enableModel,
+  postCredit,
+  readBalance,
+  reinstateAccount,
+  revokeKey,
+  suspendAccount,
+} from "./queries.ts";
+import {
+  CreateAccount,
+  CreateKey,
+  CreateModel,
+  CreatePrice,
+  EnableModel,
+  NamedAccount,
+  Nothing,
+  PostCredit,
+  RevokeKey,
+  SuspendAccount,
+} from "./schema.ts";
+
+/**
+ * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP402 and a check.
+ * Its own texts could quote a row.
+ */
+export type Refusal = "missing" | "conflict" | "short" | "malformed";
+
+export interface Route<Schema extends z.ZodType> {
+  /** What an error says that could not be done. */
+  task: string;
+  schema: Schema;
+  refusals: Partial<Record<Refusal, string>>;
+  answer(sql: Sql, asked: z.output<Schema>): Promise<object | void>;
+}
+
+function route<Schema extends z.ZodType>(
+  task: string,
+  schema: Schema,
+  refusals: Route<Schema>["refusals"],
+  answer: Route<Schema>["answer"],
+): Route<Schema> {
+  return { task, schema, refusals, answer };
+}
+
+const noAccount = "no account has this id";
+const noModel = "no model has this name";
+const closed = "the account is closed for good";
+
+export const routes: Record<string, Route<z.ZodType>> = {
+  "/accounts": route("open account", CreateAccount, { conflict: "another account has this address" }, async (sql, asked) => ({
+    accountId: await createAccount(sql, asked),
+  })),
+  "/accounts/suspend": route("suspend account", SuspendAccount, { missing: noAccount, conflict: closed }, suspendAccount),
+  "/accounts/reinstate": route("reinstate account", NamedAccount, { missing: noAccount, conflict: closed }, (sql, { accountId }) =>
+    reinstateAccount(sql, accountId),
+  ),
+  "/accounts/close": route("close account", NamedAccount, { missing: noAccount }, (sql, { accountId }) => closeAccount(sql, accountId)),
+  "/keys": route(
+    "make key",
+    CreateKey,
+    { missing: "no account has this id, or no model one of these names", conflict: closed },
+    async (sql, asked) => {
+      const key = generateKey();
+      const prefix = keyPrefix(key);
+      return { keyId: await createKey(sql, asked, { hash: hashKey(key), prefix }), key, prefix };
+    },
+  ),
+  "/keys/revoke": route("revoke key", RevokeKey, { missing: "no key has this id" }, (sql, { keyId }) => revokeKey(sql, keyId)),
+  "/credits": route(
+    "post billing event",
+    PostCredit,
+    {
+      missing: noAccount,
+      conflict: "its idempotency key was used for another event; take a new one for a new event",
+      short: "the account has less available than it takes",
+      malformed: "a refund is negative, a top-up or signup credit positive, and none is zero",
+    },
+    async (sql, asked) => ({ eventId: await postCredit(sql, asked) }),
+  ),
+  "/models": route("enter model", CreateModel, { conflict: "a model has this name already" }, createModel),
+  "/models/enable": route("change model", EnableModel, { missing: noModel }, enableModel),
+  "/prices": route("set price", CreatePrice, { missing: noModel }, async (sql, asked) => ({ version: await createPrice(sql, asked) })),
+  "/purge/confirm": route("confirm gap", Nothing, { missing: "purge has refused nothing" }, confirmPurgeGap),
+  "/balance": route("read balance", NamedAccount, { missing: noAccount }, async (sql, { accountId }) => {
+    const { balanceMicro, availableMicro } = await readBalance(sql, accountId);
+    return { balanceMicro: String(balanceMicro), availableMicro: String(availableMicro) };
+  }),
+};
