@@ -26,7 +26,7 @@ const stream = { stream: true };
 const withUsage = { stream: true, stream_options: { include_usage: true } };
 
 const kinds: Kind[] = [
-  { name: "chat", share: 26, send: { body: chatBody("a question of some length") }, ends: "complete" },
+  { name: "chat", share: 23, send: { body: chatBody("a question of some length") }, ends: "complete" },
   { name: "chat of 3 choices", share: 4, send: { body: chatBody("choose", { n: 3 }) }, ends: "complete" },
   { name: "stream", share: 18, send: { body: chatBody("[[simulate tokens=30]]", stream) }, ends: "complete" },
   { name: "slow stream with usage", share: 8, send: { body: chatBody("[[simulate tokens=12 interval_ms=3]]", withUsage) }, ends: "complete" },
@@ -36,6 +36,8 @@ const kinds: Kind[] = [
   { name: "image", share: 3, send: { path: "/v1/images/generations", body: { model: "simulated-image", prompt: "lake", n: 2 } }, ends: "complete" },
   { name: "image edit", share: 2, send: { path: "/v1/images/edits", body: editForm() }, ends: "complete" },
   { name: "stream left", share: 6, send: { body: chatBody("[[simulate hang after=7]]", stream), leaveAfterDeltas: 7 }, ends: "left" },
+  { name: "stream of 3 choices left", share: 2, send: { body: chatBody("[[simulate hang after=8]]", { ...stream, n: 3 }), leaveAfterDeltas: 8 }, ends: "left" },
+  { name: "paced stream left", share: 1, send: { body: chatBody("[[simulate hang after=4 interval_ms=5]]", withUsage), leaveAfterDeltas: 4 }, ends: "left" },
   { name: "call left", share: 3, send: { body: chatBody("[[simulate hang]]", { model: unpaid }), leaveAfterMs: 60 }, ends: "left" },
   { name: "engine error", share: 4, send: { body: chatBody("[[simulate status=500]]") }, ends: "refused" },
   { name: "engine full", share: 2, send: { body: chatBody("[[simulate status=503]]", stream) }, ends: "refused" },
