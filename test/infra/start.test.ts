@@ -1,7 +1,7 @@
 /** `npm start` as a person runs it: what it says, what it leaves, what the next one finds. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,8 @@ const script = fileURLToPath(new URL("../../infra/local/start.ts", import.meta.u
 const startTimeoutMs = 120_000;
 
 const folder = mkdtempSync(join(tmpdir(), "epithre-start-"));
+// As root, Postgres's account must be able to pass through, or its data would lie outside and stay.
+chmodSync(folder, 0o711);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Run {
