@@ -1,5 +1,7 @@
 /** Sends a web Response over node:http, as its bytes come and no faster than the caller takes them. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { clearImmediate, setImmediate } from "node:timers";
+import { setImmediate as turn } from "node:timers/promises";
 
 /** Milliseconds that an unread body is thrown away for, so that the caller gets to read the answer. */
 const unreadBodyMs = 2_000;
@@ -13,7 +15,7 @@ export async function send(response: Response, message: IncomingMessage, outgoin
   const headers: string[] = [];
   for (const [name, value] of response.headers) headers.push(name, value);
   // The next request on this connection would start in the middle of this one's body.
-  const unread = !message.complete;
+  const unread = !(await isComplete(message));
   if (unread) headers.push("connection", "close");
   outgoing.writeHead(response.status, headers);
   if (reader && hasBody(message, response)) await pump(reader, outgoing, stallTimeoutMs);
@@ -23,6 +25,12 @@ export async function send(response: Response, message: IncomingMessage, outgoin
   outgoing.end();
 }
 
+/** A handler that does not look at the body can answer before the parser has seen the end of what it already has. */
+async function isComplete(message: IncomingMessage): Promise<boolean> {
+  if (!message.complete) await turn();
+  return message.complete;
+}
+
 function hasBody({ method }: IncomingMessage, { status }: Response): boolean {
   return method !== "HEAD" && status !== 204 && status !== 304;
 }
@@ -30,20 +38,26 @@ function hasBody({ method }: IncomingMessage, { status }: Response): boolean {
 async function pump(reader: ReadableStreamDefaultReader<Uint8Array>, outgoing: ServerResponse, stallTimeoutMs: number): Promise<void> {
   const leave = () => void reader.cancel().catch(() => {});
   outgoing.once("close", leave);
-  if (outgoing.destroyed) leave();
+  // A source that takes its time does not hold the head back; a ready one gets both into one packet.
+  const early = setImmediate(() => outgoing.flushHeaders());
   try {
-    for (let read = await reader.read(); !read.done && !outgoing.destroyed; read = await reader.read()) {
+    let read = await reader.read();
+    clearImmediate(early);
+    while (!read.done && !outgoing.destroyed) {
       if (!outgoing.write(read.value)) await drained(outgoing, stallTimeoutMs);
+      read = await reader.read();
     }
   } catch (thrown) {
     outgoing.destroy();
     throw thrown;
   } finally {
+    clearImmediate(early);
     outgoing.off("close", leave);
+    if (outgoing.destroyed) leave();
   }
 }
 
-/** Settles when the caller took what waits, or left; one that takes nothing for too long is taken to have left. */
+/** Settles when the caller took what waits, or left; one that is too slow is taken to have left. */
 function drained(outgoing: ServerResponse, stallTimeoutMs: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => outgoing.destroy(), stallTimeoutMs);

@@ -9,7 +9,7 @@ const headersTimeoutMsDefault = 10_000;
 const requestTimeoutMsDefault = 120_000;
 /** Milliseconds that an idle connection stays open: longer than the ingress keeps its own, which closes first. */
 const keepAliveTimeoutMsDefault = 75_000;
-/** Milliseconds that a caller may take nothing of an answer that waits for it: a phone that changes networks is back sooner. */
+/** Milliseconds that a caller may take for one part of an answer: 64 KiB at 10 kbit/s take 52 s. */
 const stallTimeoutMsDefault = 60_000;
 /** Connections of one process; beyond it new ones are closed at once. */
 const connectionsMaxDefault = 20_000;

@@ -17,9 +17,9 @@ export function answerWith(handler: (request: Request) => Promise<Response>, set
     outgoing.once("close", () => {
       if (!outgoing.writableFinished) caller.abort();
     });
-    const response = await respond(message, caller.signal);
-    if (response.status === 500) failed(caller.signal);
     try {
+      const response = await respond(message, caller.signal);
+      if (response.status === 500) failed(caller.signal);
       await send(response, message, outgoing, stallTimeoutMs);
     } catch {
       failed(caller.signal);
