@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connect } from "#shared/db.ts";
 import { balanceOf, newCustomer, settled, usageOf, type Customer } from "../support/shared-stack.ts";
 import { startStack, type OwnedStack } from "../support/stack.ts";
-import { chatBody, startLoad, type Outcome } from "../support/traffic.ts";
+import { chatBody, send, startLoad, type Outcome } from "../support/traffic.ts";
 import { waitFor } from "../support/wait.ts";
 
 const callers = 8;
@@ -65,7 +65,7 @@ async function expectBooksToAgree(customer: Customer, outcomes: Outcome[], undel
 }
 
 describe("kill -9 in the middle of traffic", () => {
-  it.each(["usage-record", "billing", "key-auth", "proxy", "Postgres"])("%s", async (name) => {
+  it.each(["usage-record", "billing", "key-auth", "proxy", "simulated-backend", "Postgres"])("%s", async (name) => {
     const customer = await newCustomer(stack, {}, creditMicro);
     const pidOf = () => (name === "Postgres" ? stack.postgresPid() : stack.pidOf(name));
     const load = mixedLoad(customer);
@@ -84,6 +84,20 @@ describe("kill -9 in the middle of traffic", () => {
     if (name !== "proxy") expect(outcomes.filter((each) => !each.complete && each.errorCode === undefined)).toEqual([]);
     await expectBooksToAgree(customer, outcomes, name === "proxy" ? callers * killsOfEach : 0);
   }, 90_000);
+});
+
+describe("kill -9 of the whole stack in the middle of traffic", () => {
+  it("the next start finds everything that was acknowledged, billed once", async () => {
+    const customer = await newCustomer(stack, {}, creditMicro);
+    const load = mixedLoad(customer);
+    await waitFor("traffic", () => complete(load.outcomes).length > 100);
+    await stack.kill();
+    const outcomes = await load.stop();
+
+    stack = await startStack({ dataDir: stack.dataDir });
+    await expectBooksToAgree(customer, outcomes, callers);
+    expect(await send({ url: stack.url, key: customer.key, body: chatBody("again") })).toMatchObject({ complete: true });
+  }, 180_000);
 });
 
 describe("while Postgres is down for 5 s", () => {

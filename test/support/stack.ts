@@ -61,16 +61,19 @@ export interface OwnedStack extends Stack {
   output(): string;
   /** Ends the stack as Ctrl-C does and removes its folder. */
   stop(): Promise<void>;
+  /** kill -9 of the stack's own process; its data stays for the next start. */
+  kill(): Promise<void>;
 }
 
 export interface StackOptions {
   /** Further flags of `npm start`. */
   args?: string[];
   environment?: Record<string, string>;
+  /** The folder of a stack that was killed; a new one by default. */
+  dataDir?: string;
 }
 
-export async function startStack({ args = [], environment = {} }: StackOptions = {}): Promise<OwnedStack> {
-  const dataDir = mkdtempSync(join(tmpdir(), "epithre-stack-"));
+export async function startStack({ args = [], environment = {}, dataDir = newFolder() }: StackOptions = {}): Promise<OwnedStack> {
   const start = join(appDir, "infra/local/start.ts");
   const child = spawn(process.execPath, [start, "--json", "--port", "0", "--data", dataDir, ...args], {
     cwd: appDir,
@@ -90,12 +93,21 @@ export async function startStack({ args = [], environment = {} }: StackOptions =
         await end(child, ended);
         rmSync(dataDir, { recursive: true, force: true });
       },
+      async kill() {
+        await stack.close();
+        child.kill("SIGKILL");
+        await ended;
+      },
     };
   } catch (thrown) {
     await end(child, ended);
     rmSync(dataDir, { recursive: true, force: true });
     throw thrown;
   }
+}
+
+function newFolder(): string {
+  return mkdtempSync(join(tmpdir(), "epithre-stack-"));
 }
 
 /** Helpers around a stack that runs already, in whatever process. */
