@@ -17,9 +17,9 @@ export interface PublicRoute {
 export const publicRoutes: readonly PublicRoute[] = [
   { path: "/v1/usage.csv", to: "export", query: ["from", "to", "cursor"], streams: true },
   { path: "/v1/*", to: "proxy", query: [], streams: true },
-  { path: "/", to: "dashboard", query: [], streams: false },
-  { path: "/dashboard", to: "dashboard", query: [], streams: false },
-  { path: "/dashboard/*", to: "dashboard", query: [], streams: false },
+  { path: "/", to: "dashboard", query: ["lang"], streams: false },
+  { path: "/dashboard", to: "dashboard", query: ["lang"], streams: false },
+  { path: "/dashboard/*", to: "dashboard", query: ["lang"], streams: false },
 ];
 
 export function publicRoute(path: string): PublicRoute | undefined {

@@ -28,7 +28,8 @@ const bodies = {
   JSON: JSON.stringify({ model: "simulated-chat", messages: [{ role: "user", content: "What is the capital of Indonesia?" }], max_tokens: 20 }),
   stream: JSON.stringify({
     model: "simulated-chat",
-    messages: [{ role: "user", content: "What is the capital of Indonesia?" }],
+    // Each of the 20 chunks is a write of its own: an engine sends a token when it has it.
+    messages: [{ role: "user", content: "[[simulate flush]] What is the capital of Indonesia?" }],
     max_tokens: 20,
     stream: true,
   }),
@@ -74,10 +75,13 @@ async function main(): Promise<void> {
       epithre: { port: Number(stack.environmentOf("proxy").PORT), headers },
       "epithre through the gateway": { port: portOf(stack.url), headers },
     };
-    const samples = await measureAll(targets);
-    const stored = await storedMatches(stack, samples);
-    const growth = await memoryGrowth(stack, targets.epithre);
+    // On a proxy that has done little yet: later, streams would fill memory that load has left free.
+    await measure("epithre", targets.epithre, "stream", 16);
     const perStreamKb = await memoryPerStream(stack);
+    const storedBefore = await storedNow(stack.sql);
+    const samples = await measureAll(targets);
+    const stored = await storedMatches(stack, samples, storedBefore);
+    const growth = await memoryGrowth(stack, targets.epithre);
     report(samples, stored, growth, perStreamKb);
   } finally {
     bare.stop();
@@ -118,15 +122,19 @@ async function measure(target: string, { port, headers }: Targets[string], mode:
 }
 
 /** Every request that a caller saw complete is stored once: nothing was left out to be fast. */
-async function storedMatches({ sql }: OwnedStack, samples: Sample[]): Promise<{ done: number; stored: number }> {
+async function storedMatches({ sql }: OwnedStack, samples: Sample[], storedBefore: number): Promise<{ done: number; stored: number }> {
   const done = samples.filter(({ target }) => target.startsWith("epithre")).reduce((sum, { succeeded }) => sum + succeeded, 0);
   let stored = 0;
   await waitFor("the last usage events", async () => {
-    const [row] = await sql`select count(*)::int as stored from usage_events where status = 200`;
-    stored = row!.stored as number;
+    stored = (await storedNow(sql)) - storedBefore;
     return stored >= done;
   }).catch(() => {});
   return { done, stored };
+}
+
+async function storedNow(sql: OwnedStack["sql"]): Promise<number> {
+  const [row] = await sql<{ stored: number }[]>`select count(*)::int as stored from usage_events where status = 200`;
+  return row!.stored;
 }
 
 async function memoryGrowth(stack: OwnedStack, target: Targets[string]): Promise<number> {
@@ -216,15 +224,18 @@ function report(samples: Sample[], stored: { done: number; stored: number }, gro
   }
 
   const failed = samples.reduce((sum, sample) => sum + sample.failed, 0);
-  if (failed > 0) voids.push(`${failed} requests failed`);
-  if (stored.done !== stored.stored) voids.push(`${stored.stored} usage events stored for ${stored.done} requests done`);
+  const wrong: string[] = [];
+  if (failed > 0) wrong.push(`${failed} requests failed`);
+  if (stored.done !== stored.stored) wrong.push(`${stored.stored} usage events stored for ${stored.done} requests done`);
+  voids.push(...wrong);
   say(`\nusage events stored: ${stored.stored}, requests done: ${stored.done}`);
   // A comparison that does not count has no goal that holds.
   if (voids.length > 0) for (const goal of goals) goal.holds = false;
   for (const { name, value, goal, holds } of goals) say(`${holds ? "holds " : "MISSED"} ${name}: ${value.toFixed(3)} (goal: ${goal})`);
   for (const reason of voids) say(`VOID: ${reason}`);
   if (flags.json) console.log(`${JSON.stringify({ void: voids, samples })}\n${JSON.stringify({ goals })}`);
-  process.exitCode = voids.length > 0 ? 2 : 0;
+  // A machine that is busy with other things makes a comparison void, not the product wrong.
+  process.exitCode = wrong.length > 0 ? 1 : 0;
 }
 
 await main();
