@@ -8,8 +8,9 @@ import { sqlState, type Sql } from "#shared/db.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import { createScheduledHandler } from "#shared/scheduled.ts";
+import { createSingleFlight } from "#shared/single-flight.ts";
 import { type BackupWindowDays, earlyDays } from "#shared/stored-data.ts";
-import { beginRun, exclusively, finishRun } from "./queries.ts";
+import { beginRun, finishRun, limitLockWaits } from "./queries.ts";
 import { destructiveSteps, harmlessSteps, type Step } from "./steps.ts";
 
 export interface Deps {
@@ -36,18 +37,14 @@ const lockPauseMs = 100;
 const lockStates = new Set(["55P03", "40P01", "40001"]);
 
 export function createHandler({ open, backupWindowDays, clock, log }: Deps): (request: Request) => Promise<Response> {
-  let running = false;
+  const exclusively = createSingleFlight(open, "purge");
 
   return createScheduledHandler(async (): Promise<Answer> => {
-    if (running) return skip("running_elsewhere");
-    running = true;
     try {
-      return (await exclusively(open, purge)) ?? skip("running_elsewhere");
+      return (await exclusively(purge)) ?? skip("running_elsewhere");
     } catch (thrown) {
       log({ at: "handler_failed", kind: "database", sqlState: sqlState(thrown) });
       throw new EpithreError("unavailable", "Cannot finish purge: the database ended it; what is left is done by the next run");
-    } finally {
-      running = false;
     }
   });
 
@@ -57,6 +54,7 @@ export function createHandler({ open, backupWindowDays, clock, log }: Deps): (re
   }
 
   async function purge(sql: Sql): Promise<Answer> {
+    await limitLockWaits(sql);
     const startedMs = clock.monotonicMs();
     const elapsedMs = () => clock.monotonicMs() - startedMs;
     const run = await beginRun(sql, earlyDays(backupWindowDays));

@@ -8,22 +8,9 @@ export interface LiveLimit {
   leadHours: number;
 }
 
-/**
- * Does `work` on a connection of its own that holds purge's lock; `undefined` while another one holds it. The lock goes
- * with the connection, so a process that dies leaves none.
- */
-export async function exclusively<T>(open: () => Sql, work: (sql: Sql) => Promise<T>): Promise<T | undefined> {
-  const sql = open();
-  try {
-    const [row] = await sql<{ locked: boolean }[]>`select pg_try_advisory_lock(hashtext('purge')) as locked`;
-    if (!row!.locked) return undefined;
-    await sql`set lock_timeout = '50ms'`;
-    return await work(sql);
-  } finally {
-    // The server notices a closed connection a moment later; the next run may come before that.
-    await sql`select pg_advisory_unlock_all()`.catch(() => {});
-    await sql.end({ timeout: 1 });
-  }
+/** Nothing of purge stands in others' way for longer: what waits for a lock makes everybody behind it wait too. */
+export async function limitLockWaits(sql: Sql): Promise<void> {
+  await sql`set lock_timeout = '50ms'`;
 }
 
 export async function beginRun(sql: Sql, earlyDays: number): Promise<{ id: string; refused: boolean }> {
