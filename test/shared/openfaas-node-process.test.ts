@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { launch, type Launched } from "../support/child-process.ts";
 import { waitFor } from "../support/wait.ts";
 
 const main = fileURLToPath(new URL("../support/runtime-main.ts", import.meta.url));
@@ -14,29 +13,10 @@ const runtimes: [string, string[]][] = [
   ["Deno", ["deno", "run", "--no-prompt", "--allow-net", "--allow-env", "--allow-read"]],
 ];
 
-interface Process {
-  child: ChildProcess;
-  output(): string;
-  /** The exit code, once the process has ended; a process that a signal ended has none. */
-  code: Promise<number | null>;
-}
-
-function start(command: string[], environment: Record<string, string> = {}): Process {
-  const child = spawn(command[0]!, [...command.slice(1), main], {
-    env: { PATH: process.env.PATH, NO_COLOR: "1", ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text: Buffer) => (output += text));
-  const code = once(child, "close").then(([given]) => given as number | null);
-  return { child, output: () => output, code };
-}
-
-async function started(command: string[]): Promise<Process & { url: string }> {
-  const process = start(command);
-  const port = await waitFor("the started line", () => /"at":"started","port":(\d+)/.exec(process.output())?.[1], startTimeoutMs);
-  return { ...process, url: `http://127.0.0.1:${port}` };
+async function started(command: string[]): Promise<Launched & { url: string }> {
+  const launched = launch([...command, main]);
+  const port = await waitFor("the started line", () => /"at":"started","port":(\d+)/.exec(launched.output())?.[1], startTimeoutMs);
+  return { ...launched, url: `http://127.0.0.1:${port}` };
 }
 
 describe.each(runtimes)("run() under %s", (_, command) => {
@@ -82,7 +62,7 @@ describe.each(runtimes)("run() under %s", (_, command) => {
   });
 
   test("prints the sentence of a problem at start, and ends with code 1", async () => {
-    const { output, code } = start(command, { start_problem: "Cannot start: setting A is missing\nsecond line" });
+    const { output, code } = launch([...command, main], { start_problem: "Cannot start: setting A is missing\nsecond line" });
     expect(await code).toBe(1);
     expect(output()).toBe("Cannot start: setting A is missing\n");
   });

@@ -1,0 +1,109 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
+import { findFreePorts } from "#infra/local/ports.ts";
+import { parseStackFile } from "#infra/local/stack-file.ts";
+import { launch } from "./support/child-process.ts";
+import { waitFor } from "./support/wait.ts";
+
+const app = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
+const stack = parseStackFile(readFileSync(join(app, "stack.yml"), "utf8"));
+const names = readdirSync(join(app, "functions"));
+const runtimes = ["node", "deno"] as const;
+const denied = { node: "ERR_ACCESS_DENIED", deno: "NotCapable" };
+
+/** Milliseconds for a start on a busy machine. */
+const startTimeoutMs = 20_000;
+
+const Permissions = z.strictObject({ node: z.array(z.string()), deno: z.array(z.string()) });
+
+function permissionsOf(name: string) {
+  return Permissions.parse(JSON.parse(readFileSync(join(app, "functions", name, "permissions.json"), "utf8")));
+}
+
+/** The command that runs `file` with exactly the permissions that the function lists. */
+function commandOf(name: string, runtime: (typeof runtimes)[number], secretsFolder: string, file: string): string[] {
+  const flags = permissionsOf(name)[runtime].map((flag) => flag.replaceAll("{app}", app).replaceAll("{secrets}", secretsFolder));
+  // Both warnings only say that there are permissions.
+  const quiet = ["--disable-warning=SecurityWarning", "--disable-warning=ExperimentalWarning"];
+  return runtime === "node"
+    ? [process.execPath, "--permission", ...quiet, ...flags, file]
+    : ["deno", "run", "--no-prompt", ...flags, file];
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "epithre-permissions-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Port 1 of this machine, where nothing listens: a function starts without what it talks to. */
+function secretValue(name: string): string {
+  if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
+  return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";
+}
+
+test.each(names)("functions/%s lists permissions for both runtimes, and none to write or to run programs", (name) => {
+  expect(existsSync(join(app, "functions", name, "permissions.json"))).toBe(true);
+  const { node, deno } = permissionsOf(name);
+  for (const flag of node) expect(flag).toMatch(/^--allow-(net|worker|fs-read=\{(app|secrets)\}\/[\w./-]*\*?)$/);
+  for (const flag of deno) expect(flag).toMatch(/^--allow-(net|env|sys|read)(=[\w{},/._-]+)?$/);
+});
+
+describe.each(runtimes)("with exactly its permissions under %s", (runtime) => {
+  test.each(names)("%s starts without what it talks to, is healthy, and ends with code 0 on SIGTERM", async (name) => {
+    const definition = stack.functions[name]!;
+    const secretsFolder = temporaryFolder();
+    for (const secret of definition.secrets) writeFileSync(join(secretsFolder, secret), secretValue(secret));
+    const [port] = await findFreePorts(1);
+    const { child, output, code } = launch(commandOf(name, runtime, secretsFolder, join(app, "functions", name, "main.ts")), {
+      ...definition.environment,
+      ...(name === "proxy" ? { backends: JSON.stringify([{ url: "http://127.0.0.1:1", models: null, type: "vllm" }]) } : {}),
+      PORT: String(port),
+      listen_address: "127.0.0.1",
+      secret_mount_path: secretsFolder,
+    });
+    const answers = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then(({ status }) => status, () => undefined);
+    await waitFor(`${name} to be ready; it printed: ${output()}`, async () => (await answers("/_/ready")) === 200, startTimeoutMs);
+    expect(await answers("/_/health")).toBe(200);
+    child.kill("SIGTERM");
+    expect(await code).toBe(0);
+    // No warning, no denied permission: nothing but lines of the closed log.
+    const lines = output().trim().split("\n").map((line) => JSON.parse(line) as { at: string });
+    expect(lines[0]).toMatchObject({ at: "started", port });
+    expect(lines.at(-1)).toMatchObject({ at: "stopped", openRequests: 0 });
+  });
+
+  test.each(names)("%s can leave nothing behind on the machine, nor look around in it (content.none, content.images)", async (name) => {
+    const { outcomes, left } = await probe((folder) => commandOf(name, runtime, folder, probeFile));
+    expect(left).toEqual([]);
+    expect(outcomes["a look at the machine's users"]).toBe(denied[runtime]);
+    expect(outcomes["a file"]).toBe(denied[runtime]);
+    // Deno answers some of the others by doing nothing, or with errors of its own.
+    if (runtime === "node") expect(new Set(Object.values(outcomes))).toEqual(new Set([denied.node]));
+  });
+});
+
+test("the probe looks around and leaves traces where nothing forbids it", async () => {
+  const { outcomes, left } = await probe(() => [process.execPath, probeFile]);
+  expect(new Set(Object.values(outcomes))).toEqual(new Set(["done"]));
+  expect(left.sort()).toEqual(["existing", "file", "folder", "link", "report", "shared memory", "worker"]);
+});
+
+const probeFile = fileURLToPath(new URL("./support/permission-probe.ts", import.meta.url));
+
+/** Runs the probe, and says what it told and what is on the machine afterwards that was not before. */
+async function probe(command: (folder: string) => string[]): Promise<{ outcomes: Record<string, string>; left: string[] }> {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "existing"), "");
+  const sharedMemory = join("/dev/shm", basename(folder));
+  onTestFinished(() => rmSync(sharedMemory, { force: true }));
+  const { output, code } = launch([...command(folder), folder, sharedMemory]);
+  expect(await code).toBe(0);
+  const outcomes = JSON.parse(/\{.*\}/.exec(output())![0]) as Record<string, string>;
+  const left = readdirSync(folder).filter((name) => name !== "existing" || readFileSync(join(folder, name), "utf8") !== "");
+  return { outcomes, left: existsSync(sharedMemory) ? [...left, "shared memory"] : left };
+}
