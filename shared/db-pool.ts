@@ -100,7 +100,8 @@ export function createDatabasePool({ url, log, connections = connectionsDefault 
     const state = sqlState(thrown);
     if (thrown === silence) replace(used, 0);
     else if (thrown instanceof postgres.PostgresError && !awayClasses.has(state.slice(0, 2))) {
-      log({ at: "handler_failed", kind: "database", sqlState: state });
+      // EP...: what our own SQL refuses is a caller's mistake, not a fault.
+      if (!state.startsWith("EP")) log({ at: "handler_failed", kind: "database", sqlState: state });
       return thrown;
     } else if (!isConnectionError(thrown)) return thrown;
     else if (!(thrown instanceof postgres.PostgresError)) replace(used, answerTimeoutMs / 1000);

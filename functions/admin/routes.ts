@@ -64,7 +64,12 @@ export const routes: Record<string, Route<z.ZodType>> = {
   "/accounts/reinstate": route("reinstate account", NamedAccount, { missing: noAccount, conflict: closed }, (sql, { accountId }) =>
     reinstateAccount(sql, accountId),
   ),
-  "/accounts/close": route("close account", NamedAccount, { missing: noAccount }, (sql, { accountId }) => closeAccount(sql, accountId)),
+  "/accounts/close": route(
+    "close account",
+    NamedAccount,
+    { missing: noAccount, short: "it has credit left; refund it, or post an adjustment (account_closing) where it is forfeited with consent" },
+    (sql, { accountId }) => closeAccount(sql, accountId),
+  ),
   "/keys": route(
     "make key",
     CreateKey,

@@ -282,7 +282,7 @@ alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
-create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7b5f9b6559ca
+create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- fa755711214e
 create function admin_confirm_purge_gap() returns void language plpgsql security definer set search_path=public, pg_temp; -- f87de1696e2d
 create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
 create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 0011853b61da
@@ -303,7 +303,7 @@ create function create_model(text,model_kind,integer,integer,integer,integer) re
 create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 043357380e96
-create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 50a59379a64c
+create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- d5a39bf8fe68
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
@@ -328,7 +328,7 @@ create function settle(settlement[]) returns TABLE(row_number bigint, outcome se
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- fbd662937e4b
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- ed0e0a2fc17c
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
-create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- a40d8dbc643a
+create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
 
 grant execute on function admin_balance(uuid) to epithre_admin;

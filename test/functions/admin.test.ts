@@ -94,6 +94,16 @@ describe("admin()", () => {
     ]);
   });
 
+  test("closes no account that has credit left (right.delete)", async () => {
+    const accountId = await newAccount();
+    const credit = { accountId, kind: "signup_credit", amountMicro: "7", reason: "signup", idempotencyKey: randomUUID() };
+    await post("/credits", credit);
+    expect((await post("/accounts/close", { accountId })).status).toBe(402);
+    const forfeit = { ...credit, kind: "adjustment", amountMicro: "-7", reason: "account_closing", idempotencyKey: randomUUID() };
+    expect((await post("/credits", forfeit)).status).toBe(200);
+    expect((await post("/accounts/close", { accountId })).status).toBe(200);
+  });
+
   test("posts money once for each idempotency key: the same again is the same, another payload is 409", async () => {
     const accountId = await newAccount();
     const credit = { accountId, kind: "top_up", amountMicro: "5000000", reason: "bank_transfer", idempotencyKey: randomUUID() };

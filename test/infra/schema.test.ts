@@ -105,7 +105,7 @@ describe("ensure_usage_slices()", () => {
     const edges = after.map(({ bound }) => [...bound.matchAll(/'([0-9a-f-]{36})'/g)].map(([, id]) => id));
     for (const [index, [from]] of edges.entries()) if (index > 0) expect(from).toBe(edges[index - 1]![1]);
     const [row] = await sql<{ name: string; from: string }[]>`
-      select usage_slice_name(now() - interval '6 hours') as name, uuidv7_floor(usage_slice_start(now() - interval '6 hours')) as from
+      select usage_slice_name(now() - interval '4 hours') as name, uuidv7_floor(usage_slice_start(now() - interval '4 hours')) as from
     `;
     expect([after[0]!.name, edges[0]![0]]).toEqual([row!.name, row!.from]);
   });

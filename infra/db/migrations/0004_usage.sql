@@ -4,7 +4,7 @@ create type usage_endpoint as enum (
   'chat.completions', 'completions', 'embeddings', 'images.generations', 'images.edits', 'images.variations'
 );
 
--- The time of an event is its id's (UUIDv7, minted by the proxy). Slices of 6 hours, each dropped whole before its
+-- The time of an event is its id's (UUIDv7, minted by the proxy). Slices of 4 hours, each dropped whole before its
 -- oldest row passes its limit; no default slice, which would have to be searched on every change of slices.
 -- Foreign keys would cost more than the insert: settle() joins instead.
 create table usage_events (
@@ -40,9 +40,9 @@ create function uuidv7_floor(p_at timestamptz) returns uuid language sql immutab
   select rpad(lpad(to_hex(floor(extract(epoch from p_at) * 1000)::bigint), 12, '0'), 32, '0')::uuid
 $$;
 
--- Where slices begin: every 6 hours from midnight UTC.
+-- Where slices begin: every 4 hours from midnight UTC.
 create function usage_slice_start(p_at timestamptz) returns timestamptz language sql immutable strict parallel safe as $$
-  select date_bin('6 hours', p_at, timestamptz '2000-01-01 00:00:00+00')
+  select date_bin('4 hours', p_at, timestamptz '2000-01-01 00:00:00+00')
 $$;
 
 create function usage_slice_name(p_at timestamptz) returns text language sql immutable strict parallel safe as $$
@@ -62,7 +62,7 @@ begin
   perform pg_advisory_xact_lock(hashtext('ensure_usage_slices'));
   for v_start in
     select generate_series(
-      usage_slice_start(now()) - interval '6 hours', now() + make_interval(days => p_days_ahead), interval '6 hours'
+      usage_slice_start(now()) - interval '4 hours', now() + make_interval(days => p_days_ahead), interval '4 hours'
     )
   loop
     v_name := usage_slice_name(v_start);
@@ -70,7 +70,7 @@ begin
     execute format('create table %I (like usage_events including all)', v_name);
     execute format(
       'alter table usage_events attach partition %I for values from (%L) to (%L)',
-      v_name, uuidv7_floor(v_start), uuidv7_floor(v_start + interval '6 hours')
+      v_name, uuidv7_floor(v_start), uuidv7_floor(v_start + interval '4 hours')
     );
     v_made := v_made + 1;
   end loop;

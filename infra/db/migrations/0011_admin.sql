@@ -93,10 +93,17 @@ begin
 end
 $$;
 
--- Closes for good: its keys stop at once, and erasure begins to count (right.delete).
+-- Closes for good: its keys stop at once, and erasure begins to count (right.delete). EP402 while there is credit
+-- left: it is refunded or, with consent, forfeited first, by a billing event; erasure would lose it without a trace.
 create function admin_close_account(p_account uuid) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
+  perform from balances where account_id = p_account for no key update;
+  if (select credited_micro - consumed_micro > coalesce((select sum(consumed_micro) from leases where account_id = p_account), 0)
+      from balances where account_id = p_account)
+    and exists (select from accounts where id = p_account and status <> 'closed') then
+    raise exception 'Cannot close account: it has credit left' using errcode = 'EP402';
+  end if;
   update accounts set status = 'closed', closed_at = now() where id = p_account and status <> 'closed';
   if not found then
     if not exists (select from accounts where id = p_account) then
