@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect } from "#shared/db.ts";
+import { purgeLeadHours } from "#shared/stored-data.ts";
 import { openAccount } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
@@ -92,6 +93,15 @@ describe("purge()", () => {
     expect([due, older, young].filter((slice) => left.includes(slice))).toEqual([young]);
     expect(lines.at(-1)).toMatchObject({ at: "purge_finished", dropped: 2 });
     expect(await db.sql`select live_days, done from purge_steps where step = 'usage_events'`).toEqual([{ live_days: 90, done: 2n }]);
+  });
+
+  test("lets no event go more than 6 hours early: a slice's length and the lead together (keep.usage)", async () => {
+    const [row] = await db.sql<{ hours: number }[]>`
+      select max(extract(epoch from usage_slice_start(at + interval '1 minute') - usage_slice_start(at)) / 3600)::float8 as hours
+      from generate_series(now(), now() + interval '2 days', interval '1 minute') as at
+    `;
+    expect(row!.hours).toBeGreaterThan(0);
+    expect(row!.hours + purgeLeadHours).toBeLessThanOrEqual(6);
   });
 
   test("deletes a revoked key before 90 days have passed, and no key in force (keep.key)", async () => {
