@@ -7,22 +7,26 @@ import { bodyBytesMax } from "./body.ts";
 const drainMsMax = 2_000;
 const drainBytesMax = 2 * bodyBytesMax;
 
+const commonHeaders = ["cache-control", "no-store", "x-content-type-options", "nosniff"];
+
 /** Callers in browsers use their own key, so any origin may; no cookie exists that could be sent along. */
 const corsHeaders = [
   "access-control-allow-origin",
   "*",
   "access-control-expose-headers",
-  "x-request-id, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-epithre-ignored-fields",
-  "cache-control",
-  "no-store",
-  "x-content-type-options",
-  "nosniff",
+  [
+    "x-request-id",
+    "retry-after",
+    ...["limit", "remaining", "reset"].flatMap((name) => [`x-ratelimit-${name}-requests`, `x-ratelimit-${name}-tokens`]),
+    "x-epithre-ignored-fields",
+  ].join(", "),
 ];
 
 export type FlatHeaders = string[];
 
 export function writeHead(response: ServerResponse, status: number, requestId: string, headers: FlatHeaders): void {
-  response.writeHead(status, ["x-request-id", requestId, ...corsHeaders, ...headers]);
+  const cors = response.req.headers.origin === undefined ? [] : corsHeaders;
+  response.writeHead(status, ["x-request-id", requestId, ...commonHeaders, ...cors, ...headers]);
 }
 
 export function sendJson(response: ServerResponse, requestId: string, body: Buffer | string, headers: FlatHeaders = []): void {

@@ -250,9 +250,13 @@ describe("lookups", () => {
 
   test("lets browsers call with their own key", async () => {
     await start();
-    const response = await fetch(proxy.url + path, { method: "OPTIONS" });
-    expect(response.status).toBe(204);
-    expect(response.headers.get("access-control-allow-origin")).toBe("*");
-    expect(response.headers.get("access-control-allow-headers")).toContain("authorization");
+    const headers = { origin: "https://app.example.com" };
+    const preflight = await fetch(proxy.url + path, { method: "OPTIONS", headers });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get("access-control-allow-headers")).toContain("authorization");
+    const answer = await proxy.post(path, chat("x"), { headers });
+    const refusal = await fetch(proxy.url + path, { method: "POST", headers });
+    for (const response of [preflight, answer, refusal]) expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(answer.headers.get("access-control-expose-headers")).toContain("x-ratelimit-remaining-tokens");
   });
 });
