@@ -9,7 +9,8 @@ import {
   closeExpiredLeases, findBalance, findPriceBook, grantLeases, syncLeases,
 } from "../../functions/billing/queries.ts";
 import { type Grant, Model } from "../../functions/billing/schema.ts";
-import { addModel, openAccount, postEvent } from "../support/accounts.ts";
+import { settle } from "../../functions/usage-record/queries.ts";
+import { addModel, openAccount, postEvent, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
 
 const database = await createTestDatabase();
@@ -159,21 +160,59 @@ describe("lease_grant()", () => {
   test("with money for 10 holds, three replicas that ask for 100 each get 10 together", async () => {
     const hold = 1_000;
     const account = await openAccount(owner, 10 * hold + 999);
-    async function run(): Promise<number> {
-      const replicaId = randomUUID();
-      let [holds, leaseId] = [0, null as string | null];
-      for (;;) {
-        const answer = await grant(account, { replicaId, leaseId, needs: Array(100 - holds).fill(hold).slice(0, 64), want: 64 * hold });
-        if (answer.outcome === "insufficient") return holds;
-        if (answer.outcome === "granted") [holds, leaseId] = [holds + answer.needsCovered, answer.leaseId];
+    const replicas = [randomUUID(), randomUUID(), randomUUID()];
+    let asking = true;
+    // All that is leased is held, so replicas answer recalls with nothing.
+    const answering = replicas.map(async (replicaId) => {
+      while (asking) {
         const { recalled } = await sync(replicaId);
         await sync(replicaId, Object.fromEntries(recalled.map((id) => [id, { recallAnswered: true, renew: true }])));
       }
-    }
-    const holds = await Promise.all([run(), run(), run()]);
+    });
+    const asks = replicas.map(async (replicaId) => {
+      let [holds, leaseId] = [0, null as string | null];
+      for (;;) {
+        const answer = await grant(account, { replicaId, leaseId, needs: Array(64).fill(hold), want: 64 * hold });
+        if (answer.outcome === "insufficient") return holds;
+        if (answer.outcome === "granted") [holds, leaseId] = [holds + answer.needsCovered, answer.leaseId];
+      }
+    });
+    const holds = await Promise.all(asks);
+    asking = false;
+    await Promise.all(answering);
     expect(holds.reduce((sum, each) => sum + each, 0)).toBe(10);
     expect(await money(account)).toMatchObject({ leased: 10 * hold });
   });
+});
+
+test("grants, reports and settlements of the same accounts never wait for each other in a circle", async () => {
+  await addModel(owner, "test-chat");
+  const replicaId = randomUUID();
+  const accounts = await Promise.all(Array.from({ length: 8 }, () => openAccount(owner, 1_000_000)));
+  const leases = await Promise.all(accounts.map((account) => granted(account, { replicaId, needs: [100_000] })));
+  const shuffled = <T>(items: T[]) => items.map((item) => ({ item, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item);
+  const usageRecord = connect({ url: database.urlFor("usage-record") });
+  const calls = {
+    grant: () => {
+      const requests = accounts.map((accountId, at) => ({ accountId, leaseId: leases[at]!.leaseId, needsMicro: [1], wantMicro: 0 }));
+      return grantLeases(billing, { replicaId, requests: shuffled(requests) }, ttlMs);
+    },
+    sync: () => {
+      const reports = leases.map(({ leaseId }): [string, Report] => [leaseId, { renew: true, returnMicro: 1 }]);
+      return sync(replicaId, Object.fromEntries(shuffled(reports)));
+    },
+    settle: () => {
+      const batch = accounts.map((accountId, at) => settlement({ accountId, leaseId: leases[at]!.leaseId, costMicro: 1 }));
+      return settle(usageRecord, shuffled(batch));
+    },
+  };
+  const worked = [calls.grant, calls.grant, calls.sync, calls.sync, calls.settle, calls.settle].map(async (call) => {
+    for (let round = 0; round < 60; round += 1) await call();
+  });
+  await Promise.all(worked);
+  await usageRecord.end();
+  const [row] = await owner`select deadlocks::int as deadlocks from pg_stat_database where datname = current_database()`;
+  expect(row).toEqual({ deadlocks: 0 });
 });
 
 describe("recall", () => {
