@@ -25,7 +25,7 @@ export default defineConfig({
           include: stackTests,
           globalSetup: ["test/support/shared-stack-setup.ts"],
           fileParallelism: false,
-          // After the parts: a second within which a key must stop is no measure on a machine that runs other tests.
+          // Not beside the parts: a second within which a key must stop is no measure on a machine that runs other tests.
           sequence: { groupOrder: 1 },
         },
       },
