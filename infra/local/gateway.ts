@@ -105,6 +105,13 @@ export async function startGateway({ port, system, metrics, functionPorts }: Gat
   };
 }
 
+/** Throws one sentence when `startGateway` could not have the port right now. */
+export async function expectFreePort(port: number): Promise<void> {
+  const probe = createServer();
+  await listen(probe, port);
+  await new Promise((settle) => probe.close(settle));
+}
+
 function createPool(port: number): Pool {
   return new Pool(`http://127.0.0.1:${port}`, {
     // As many as there are callers: a queue here would look like a slow function.

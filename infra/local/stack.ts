@@ -1,23 +1,23 @@
 /** The whole product on one machine, from the database to the gateway: started in order, stopped in reverse. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { flow } from "#shared/flow.ts";
-import { realBackends, simulatedBackends } from "./backends.ts";
+import { type Backends, realBackends, simulatedBackends } from "./backends.ts";
 import { startCron } from "./cron.ts";
-import { clearDataFolder, endLeftProcesses, explainFileError, openDataFolder, processFolder } from "./data-folder.ts";
+import { clearDataFolder, type DataFolder, endLeftProcesses, explainFileError, openDataFolder, processFolder } from "./data-folder.ts";
 import { prepareDatabase } from "./database.ts";
 import { answersReady, describeFunctions } from "./functions.ts";
-import { startGateway } from "./gateway.ts";
+import { expectFreePort, startGateway } from "./gateway.ts";
 import { createGatewayMetrics } from "./gateway-metrics.ts";
 import { findFreePorts } from "./ports.ts";
 import { removePostgres } from "./postgres.ts";
 import { supervisePostgres } from "./postgres-supervisor.ts";
+import { createProcesses, type Processes } from "./processes.ts";
 import { type Progress, silent } from "./screen.ts";
 import { openSecrets } from "./secrets.ts";
 import { seed } from "./seed.ts";
 import { startSmtpSink } from "./smtp-sink.ts";
 import { readStackFile, type StackFile } from "./stack-file.ts";
-import { type ProcessDefinition, supervise, type SupervisedProcess } from "./supervisor.ts";
+import type { ProcessDefinition } from "./supervisor.ts";
 import { gatewayUser, type LocalFunction } from "./system-api.ts";
 
 export interface StackOptions {
@@ -67,78 +67,47 @@ export async function startStack(options: StackOptions): Promise<RunningStack> {
 
 async function buildStack(options: StackOptions, parts: AsyncDisposableStack): Promise<RunningStack> {
   const { appDir, signal = new AbortController().signal, progress = silent } = options;
-  async function step<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
-    signal.throwIfAborted();
-    const finish = progress(name);
-    const result = await work();
-    finish();
-    signal.throwIfAborted();
-    return result;
-  }
-
+  const step = createStep(progress, signal);
   const stack = await readStackFile(join(appDir, "stack.yml"));
   const names = Object.keys(stack.functions);
-  const folder = await openDataFolder(options.dataDir);
-  parts.defer(() => folder.release());
-  const dataDir = folder.path;
-  const mailDir = join(dataDir, "mail");
-  await endLeftProcesses(dataDir);
-  if (options.fresh) await step("emptying the data folder", () => removeData(dataDir));
-
   const ports = await assignPorts([...names, simulatedBackend]);
-  const backends = options.backends.length > 0 ? await realBackends(options.backends) : simulatedBackends(ports.get(simulatedBackend)!);
+  const backends = await chooseBackends(options.backends, ports.get(simulatedBackend)!);
+  const folder = await prepareFolder(options, step, parts);
+  const dataDir = folder.path;
   const secrets = await openSecrets(dataDir);
+  const processes = createProcesses(signal);
+
   const password = await secrets.value("gateway-password");
-  const operatorToken = await secrets.value("operator-token");
-  const processes = new Map<string, SupervisedProcess>();
-  const functions = () => names.flatMap((name) => describeRunning(name, stack, processes.get(name)));
+  const functions = () => names.flatMap((name) => describeRunning(name, stack, processes));
   const metrics = createGatewayMetrics(functions);
-  const gateway = await startGateway({
-    port: options.port,
-    system: { functions, invocations: metrics.invocations, password },
-    metrics,
-    functionPorts: ports,
-  });
-  parts.defer(() => gateway.close());
+  const system = { functions, invocations: metrics.invocations, password };
+  const gateway = parts.adopt(await startGateway({ port: options.port, system, metrics, functionPorts: ports }), (one) => one.close());
   folder.announce(gateway.url);
 
-  const postgres = await step("database", () => supervisePostgres(dataDir));
-  parts.defer(() => postgres.stop());
+  const postgres = await step("database", async () => parts.adopt(await supervisePostgres(dataDir), (one) => one.stop()));
   const database = await step("migrations", () => prepareDatabase(postgres.url, secrets));
-  const mail = await startSmtpSink(mailDir);
-  parts.defer(() => mail.close());
-
-  async function start(definitions: ProcessDefinition[]): Promise<void> {
-    for (const { folder } of definitions) await mkdir(folder, { recursive: true, mode: 0o700 });
-    const started = definitions.map(supervise);
-    parts.defer(async () => void (await Promise.all(started.map((one) => one.stop()))));
-    for (const one of started) processes.set(one.name, one);
-    await whileNotAborted(signal, Promise.all(started.map((one) => one.firstReady())));
-  }
+  const mailDir = join(dataDir, "mail");
+  const mail = parts.adopt(await startSmtpSink(mailDir), (one) => one.close());
 
   if (options.backends.length === 0) {
-    await step("simulated backend", () => start([describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!)]));
+    const definition = describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!);
+    await step("simulated backend", () => processes.start([definition], parts));
   }
-  await step("functions", async () => {
-    const definitions = await describeFunctions(stack, {
-      appDir,
-      dataDir,
-      secrets,
-      knownSecrets: { ...database.secrets, "smtp-url": `smtp://127.0.0.1:${mail.port}` },
-      settings: { proxy: { backends: JSON.stringify(backends.settings) } },
-      ports,
-    });
-    // Stopped in reverse: who is called by others goes last, so that running calls are settled.
-    const called = new Set<string>(flow.map((edge) => edge.to));
-    await start(definitions.filter(({ name }) => called.has(name)));
-    await start(definitions.filter(({ name }) => !called.has(name)));
+  const definitions = await describeFunctions(stack, {
+    appDir,
+    dataDir,
+    secrets,
+    knownSecrets: { ...database.secrets, "smtp-url": `smtp://127.0.0.1:${mail.port}` },
+    settings: { proxy: { backends: JSON.stringify(backends.settings) } },
+    ports,
   });
+  await step("functions", () => startFunctions(definitions, processes, parts));
 
   const adminUrl = `${gateway.url}/function/admin`;
+  const operatorToken = await secrets.value("operator-token");
   const seeding = { dataDir, adminUrl, operatorToken, models: backends.models, url: gateway.url, signal };
   const apiKey = await step("account, models and prices", () => seed(seeding));
-  const schedule = startCron({ stack, gatewayUrl: gateway.url, completed: metrics.cronCompleted });
-  parts.defer(() => schedule.stop());
+  parts.adopt(startCron({ stack, gatewayUrl: gateway.url, completed: metrics.cronCompleted }), (one) => one.stop());
 
   return {
     url: gateway.url,
@@ -150,7 +119,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     mailDir,
     dataDir,
     databaseUrl: database.url,
-    pids: () => Object.fromEntries(names.flatMap((name) => pidOf(name, processes.get(name)))),
+    pids: () => processes.pids(names),
     async stop() {
       gateway.drain();
       await parts.disposeAsync();
@@ -160,14 +129,47 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
 
 const simulatedBackend = "simulated-backend";
 
-async function removeData(dataDir: string): Promise<void> {
-  await removePostgres(dataDir);
-  await clearDataFolder(dataDir);
+type Step = <Result>(name: string, work: () => Promise<Result>) => Promise<Result>;
+
+function createStep(progress: Progress, signal: AbortSignal): Step {
+  return async function step(name, work) {
+    signal.throwIfAborted();
+    const finish = progress(name);
+    const result = await work();
+    finish();
+    signal.throwIfAborted();
+    return result;
+  };
 }
 
 async function assignPorts(names: string[]): Promise<Map<string, number>> {
   const ports = await findFreePorts(names.length);
   return new Map(names.map((name, at) => [name, ports[at]!]));
+}
+
+function chooseBackends(urls: string[], simulatedPort: number): Backends | Promise<Backends> {
+  return urls.length > 0 ? realBackends(urls) : simulatedBackends(simulatedPort);
+}
+
+/** Locks the folder and clears away what a killed stack left; data goes only when nothing known is in the way. */
+async function prepareFolder({ dataDir, port, fresh }: StackOptions, step: Step, parts: AsyncDisposableStack): Promise<DataFolder> {
+  const folder = parts.adopt(await openDataFolder(dataDir), (one) => one.release());
+  await endLeftProcesses(folder.path);
+  await expectFreePort(port);
+  if (fresh) {
+    await step("emptying the data folder", async () => {
+      await removePostgres(folder.path);
+      await clearDataFolder(folder.path);
+    });
+  }
+  return folder;
+}
+
+/** Those that others call come first, and are stopped last, so that running calls are settled. */
+async function startFunctions(definitions: ProcessDefinition[], processes: Processes, parts: AsyncDisposableStack): Promise<void> {
+  const called = new Set<string>(flow.map((edge) => edge.to));
+  await processes.start(definitions.filter(({ name }) => called.has(name)), parts);
+  await processes.start(definitions.filter(({ name }) => !called.has(name)), parts);
 }
 
 function describeSimulatedBackend(appDir: string, dataDir: string, port: number): ProcessDefinition {
@@ -180,25 +182,10 @@ function describeSimulatedBackend(appDir: string, dataDir: string, port: number)
   };
 }
 
-/** What the gateway tells of a function; before its first start it is there, and takes no requests. */
-function describeRunning(name: string, stack: StackFile, running: SupervisedProcess | undefined): LocalFunction[] {
+/** What the gateway tells of a function, once it was started. */
+function describeRunning(name: string, stack: StackFile, processes: Processes): LocalFunction[] {
+  const running = processes.get(name);
   if (!running) return [];
   const { isReady, startedAtMs, log } = running;
   return [{ name, definition: stack.functions[name]!, available: isReady ? 1 : 0, createdAtMs: startedAtMs, log }];
-}
-
-function pidOf(name: string, running: SupervisedProcess | undefined): [string, number][] {
-  return running?.pid === undefined ? [] : [[name, running.pid]];
-}
-
-/** `work`, or the reason of the abort, whichever comes first. */
-async function whileNotAborted<Result>(signal: AbortSignal, work: Promise<Result>): Promise<Result> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", abort);
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }

@@ -53,13 +53,15 @@ async function main(): Promise<void> {
     await stack.stop();
     if (!json) write(" stopped.\n");
   } catch (thrown) {
+    // A step has begun a line that it will not end.
+    if (!json) write("\n");
     if (!signal.aborted) throw thrown;
-    if (!json) write("\nStopped before it was ready.\n");
+    if (!json) write("Stopped before it was ready.\n");
   }
 }
 
 function fail(thrown: unknown): never {
-  process.stderr.write(`\n${sentence(thrown)}\n`);
+  process.stderr.write(`${sentence(thrown)}\n`);
   process.exit(1);
 }
 

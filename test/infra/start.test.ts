@@ -207,6 +207,15 @@ describe("npm start", { timeout: 2 * startTimeoutMs }, () => {
     expect(left(dataDir)).toEqual([]);
   });
 
+  test("keeps the data when a start with --fresh cannot be", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    expect(await start("--fresh", "--port", String(port), "--data", dataDir).ended).toBe(1);
+    other.close();
+    expect((await startReady(dataDir)).ready.apiKey).toBe(apiKey);
+  });
+
   test("starts empty with --fresh, and leaves files that are not its own", async () => {
     writeFileSync(join(dataDir, "notes.txt"), "mine");
     const { ready } = await startReady(dataDir, "--fresh");
