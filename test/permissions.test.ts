@@ -1,22 +1,17 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
-import { findFreePorts } from "#infra/local/ports.ts";
-import { parseStackFile } from "#infra/local/stack-file.ts";
 import { launch } from "./support/child-process.ts";
-import { waitFor } from "./support/wait.ts";
+import { live } from "./support/function-life.ts";
+import { temporaryFolder } from "./support/temporary-folder.ts";
 
 const app = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
-const stack = parseStackFile(readFileSync(join(app, "stack.yml"), "utf8"));
+const probeFile = join(app, "test/support/permission-probe.ts");
 const names = readdirSync(join(app, "functions"));
 const runtimes = ["node", "deno"] as const;
 const denied = { node: "ERR_ACCESS_DENIED", deno: "NotCapable" };
-
-/** Milliseconds for a start on a busy machine. */
-const startTimeoutMs = 20_000;
 
 const Permissions = z.strictObject({ node: z.array(z.string()), deno: z.array(z.string()) });
 
@@ -34,20 +29,7 @@ function commandOf(name: string, runtime: (typeof runtimes)[number], secretsFold
     : ["deno", "run", "--no-prompt", ...flags, file];
 }
 
-function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "epithre-permissions-"));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-/** Port 1 of this machine, where nothing listens: a function starts without what it talks to. */
-function secretValue(name: string): string {
-  if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
-  return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";
-}
-
 test.each(names)("functions/%s lists permissions for both runtimes, and none to write or to run programs", (name) => {
-  expect(existsSync(join(app, "functions", name, "permissions.json"))).toBe(true);
   const { node, deno } = permissionsOf(name);
   for (const flag of node) expect(flag).toMatch(/^--allow-(net|worker|fs-read=\{(app|secrets)\}\/[\w./-]*\*?)$/);
   for (const flag of deno) expect(flag).toMatch(/^--allow-(net|env|sys|read)(=[\w{},/._-]+)?$/);
@@ -55,24 +37,11 @@ test.each(names)("functions/%s lists permissions for both runtimes, and none to 
 
 describe.each(runtimes)("with exactly its permissions under %s", (runtime) => {
   test.each(names)("%s starts without what it talks to, is healthy, and ends with code 0 on SIGTERM", async (name) => {
-    const definition = stack.functions[name]!;
     const secretsFolder = temporaryFolder();
-    for (const secret of definition.secrets) writeFileSync(join(secretsFolder, secret), secretValue(secret));
-    const [port] = await findFreePorts(1);
-    const { child, output, code } = launch(commandOf(name, runtime, secretsFolder, join(app, "functions", name, "main.ts")), {
-      ...definition.environment,
-      ...(name === "proxy" ? { backends: JSON.stringify([{ url: "http://127.0.0.1:1", models: null, type: "vllm" }]) } : {}),
-      PORT: String(port),
-      listen_address: "127.0.0.1",
-      secret_mount_path: secretsFolder,
-    });
-    const answers = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then(({ status }) => status, () => undefined);
-    await waitFor(`${name} to be ready; it printed: ${output()}`, async () => (await answers("/_/ready")) === 200, startTimeoutMs);
-    expect(await answers("/_/health")).toBe(200);
-    child.kill("SIGTERM");
-    expect(await code).toBe(0);
-    // No warning, no denied permission: nothing but lines of the closed log.
-    const lines = output().trim().split("\n").map((line) => JSON.parse(line) as { at: string });
+    const main = join(app, "functions", name, "main.ts");
+    const { port, health, code, lines } = await live(name, commandOf(name, runtime, secretsFolder, main), secretsFolder);
+    expect({ health, code }).toEqual({ health: 200, code: 0 });
+    // No warning and no denied permission is among them: those are no lines of the log.
     expect(lines[0]).toMatchObject({ at: "started", port });
     expect(lines.at(-1)).toMatchObject({ at: "stopped", openRequests: 0 });
   });
@@ -80,8 +49,8 @@ describe.each(runtimes)("with exactly its permissions under %s", (runtime) => {
   test.each(names)("%s can leave nothing behind on the machine, nor look around in it (content.none, content.images)", async (name) => {
     const { outcomes, left } = await probe((folder) => commandOf(name, runtime, folder, probeFile));
     expect(left).toEqual([]);
-    expect(outcomes["a look at the machine's users"]).toBe(denied[runtime]);
     expect(outcomes["a file"]).toBe(denied[runtime]);
+    expect(outcomes["a look at the machine's users"]).toBe(denied[runtime]);
     // Deno answers some of the others by doing nothing, or with errors of its own.
     if (runtime === "node") expect(new Set(Object.values(outcomes))).toEqual(new Set([denied.node]));
   });
@@ -92,8 +61,6 @@ test("the probe looks around and leaves traces where nothing forbids it", async 
   expect(new Set(Object.values(outcomes))).toEqual(new Set(["done"]));
   expect(left.sort()).toEqual(["existing", "file", "folder", "link", "report", "shared memory", "worker"]);
 });
-
-const probeFile = fileURLToPath(new URL("./support/permission-probe.ts", import.meta.url));
 
 /** Runs the probe, and says what it told and what is on the machine afterwards that was not before. */
 async function probe(command: (folder: string) => string[]): Promise<{ outcomes: Record<string, string>; left: string[] }> {

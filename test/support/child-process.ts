@@ -12,9 +12,10 @@ export interface Launched {
 }
 
 /** Ends with the test, if it has not before. */
-export function launch(command: string[], environment: Record<string, string> = {}): Launched {
+export function launch(command: string[], environment: Record<string, string> = {}, folder?: string): Launched {
   const [program, ...parameters] = command;
   const child = spawn(program!, parameters, {
+    cwd: folder,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: "1", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
