@@ -146,7 +146,9 @@ describe("bad input", () => {
     });
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get("access-control-allow-headers")).toContain("authorization");
-    const answer = await ask({ what: "an error", key: () => null, body: chat(), status: 401, code: "missing_api_key" });
+    const fromBrowser = { origin: "https://example.com" };
+    const answer = await ask({ what: "an error", key: () => null, headers: fromBrowser, body: chat(), status: 401, code: "missing_api_key" });
+    expect(answer.status).toBe(401);
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
     expect(answer.headers.get("set-cookie")).toBeNull();
   });
