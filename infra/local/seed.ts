@@ -95,12 +95,7 @@ async function enterModels(options: SeedOptions, { kept, keep }: Memory): Promis
 }
 
 async function enterDeveloper(options: SeedOptions, { kept, keep }: Memory): Promise<string> {
-  if (!kept.accountId) {
-    const person = { email: "developer@example.com", name: "Developer" };
-    const { isNew, answer } = await call(options, "/accounts", person, z.object({ accountId: z.string() }));
-    if (!isNew) throw new Error("Cannot set up the stack: the developer's account exists but nothing is kept of it; use --fresh");
-    await keep({ accountId: answer.accountId, creditKey: randomUUID() });
-  }
+  if (!kept.accountId) await keep({ accountId: await enterAccount(options), creditKey: randomUUID() });
   const { accountId, creditKey: idempotencyKey } = kept;
   if (!kept.hasCredit) {
     const amountMicro = String(signupCreditRupiah * BigInt(microPerRupiah));
@@ -115,6 +110,16 @@ async function enterDeveloper(options: SeedOptions, { kept, keep }: Memory): Pro
     await keep({ apiKey: answer.key });
   }
   return kept.apiKey!;
+}
+
+/** Another address where the first is taken: by a start that ended before it could keep the account's id. */
+async function enterAccount(options: SeedOptions): Promise<string> {
+  for (const local of ["developer", `developer-${randomUUID()}`]) {
+    const person = { email: `${local}@example.com`, name: "Developer" };
+    const { isNew, answer } = await call(options, "/accounts", person, z.object({ accountId: z.string() }));
+    if (isNew) return answer.accountId;
+  }
+  throw new Error("Cannot set up the stack: it refuses a new account; use --fresh");
 }
 
 /** `isNew` is false when the admin function has it already (409). Any other refusal ends the start. */

@@ -198,6 +198,18 @@ describe("npm start", { timeout: 2 * startTimeoutMs }, () => {
     await waitFor("an answer", async () => (await ask(ready)).status === 200, startTimeoutMs);
   });
 
+  test("goes on where a start was killed that had not kept what it entered", async () => {
+    const kept = join(dataDir, "development-account.json");
+    const before = readFileSync(kept, "utf8");
+    rmSync(kept);
+    const { ready, child, ended } = await startReady(dataDir);
+    expect(ready.apiKey).not.toBe(apiKey);
+    expect((await ask(ready)).status).toBe(200);
+    child.kill("SIGINT");
+    await ended;
+    writeFileSync(kept, before);
+  });
+
   test("stops in order while it is still starting", async () => {
     const run = start("--port", "0", "--data", dataDir);
     await waitFor("its first step", () => run.out().includes("database"));
