@@ -18,8 +18,9 @@ export function createSingleFlight(open: () => Sql, name: string): SingleFlight 
       const [row] = await connection<{ locked: boolean }[]>`select pg_try_advisory_lock(hashtext(${name})) as locked`;
       return row!.locked ? await work(connection) : undefined;
     } finally {
-      // The server notices a closed connection a moment later; the next run may come before that.
-      await connection`select pg_advisory_unlock_all()`.catch(() => {});
+      // The server notices a closed connection a moment later; the next run may come before that. Not awaited: the
+      // driver forgets a query that is given to a connection just as it breaks, and ends it only with the connection.
+      void connection`select pg_advisory_unlock_all()`.catch(() => {});
       await connection.end({ timeout: 1 });
       running = false;
     }

@@ -9,7 +9,9 @@ import { uuidv7, uuidv7TimeMs } from "#shared/ids.ts";
 import { generateKey } from "#shared/keys.ts";
 import { createAccountOf } from "../../functions/export/caller.ts";
 import { createHandler } from "../../functions/export/handler.ts";
-import { pageRows } from "../../functions/export/queries.ts";
+import { findUsagePage, pageRows } from "../../functions/export/queries.ts";
+import { idRange } from "../../functions/export/range.ts";
+import { streamUsage } from "../../functions/export/usage-stream.ts";
 import { createHandler as createKeyAuth } from "../../functions/key-auth/handler.ts";
 import { addKey, addModel, openAccount } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -32,6 +34,7 @@ let keyAuth: RunningFunction;
 let client: InternalClient;
 let running: RunningFunction;
 const log = () => {};
+const everything = idRange({});
 
 beforeAll(async () => {
   db = await createTestDatabase();
@@ -132,6 +135,8 @@ describe("export()", () => {
     for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
       taken += 1;
       text += decoder.decode(chunk, { stream: true });
+      // A caller that takes the first chunks slowly: meanwhile as many pages could be read again.
+      if (taken < 5) for (let again = 0; again < 3; again += 1) await pool.run((sql) => findUsagePage(sql, person.accountId, everything));
       expect(pagesRead - taken).toBeLessThanOrEqual(1);
     }
     expect(taken).toBe(50_000 / pageRows);
@@ -253,6 +258,13 @@ describe("export()", () => {
       return response.status === 200 && response;
     });
     expect(read(await third.text())).toHaveLength(2 * pageRows + 1);
+  });
+
+  test("ends an export that its caller does not take, and gives its place to others", async () => {
+    const ended = Promise.withResolvers<void>();
+    const stream = streamUsage({ firstPage: [], pageAfter: async () => [], onEnd: ended.resolve, timeoutMs: 1 });
+    await ended.promise;
+    await expect(stream.getReader().read()).rejects.toMatchObject({ kind: "unavailable" });
   });
 
   test("reads usage and names of models, and nothing else", async () => {

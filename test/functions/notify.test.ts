@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -57,11 +57,13 @@ async function startRelay(): Promise<typeof relay> {
         head: message.slice(0, end),
         body: message.slice(end + 4),
       });
-      if (state.hangUp) for (const connection of server.connections) connection.close();
+      if (state.hangUp) for (const socket of sockets) socket.destroy();
       else done();
     },
   });
   server.on("error", () => {});
+  const sockets = new Set<Socket>();
+  server.server.on("connection", (socket: Socket) => sockets.add(socket));
   server.listen(0, "127.0.0.1");
   await once(server.server, "listening");
   return Object.assign(state, {
@@ -209,21 +211,17 @@ describe("notify()", () => {
     expect((await other()).body).toEqual({ sent: 1, failed: 0 });
   });
 
-  test("answers 503 when the database ends its connection in the middle, and goes on with the next run", async () => {
+  test("answers 503 when the database fails in the middle, says what was sent, and goes on with the next run", async () => {
     await Promise.all([queueWelcome(), queueWelcome()]);
-    const cutting: Mailer = {
-      async send(mail) {
-        await mailer.send(mail);
-        await db.sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'epithre_notify' and datname = current_database()`;
-      },
-      close() {},
-    };
-    const { status, body } = await notify(cutting);
-    expect([status, body.error?.code]).toEqual([503, "service_unavailable"]);
-    expect(lines.map((line) => JSON.parse(line).at)).toEqual(["mail_sent", "handler_failed"]);
-    expect((await notify()).body).toEqual({ sent: 1, failed: 0 });
+    await db.sql`revoke execute on function finish_mail(uuid) from epithre_notify`;
+    const { status, body } = await notify().finally(() => db.sql`grant execute on function finish_mail(uuid) to epithre_notify`);
+    expect([status, body.error.code]).toEqual([503, "service_unavailable"]);
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { at: "mail_sent", messages: 1 },
+      { at: "handler_failed", sqlState: "42501" },
+    ]);
     await makeDue();
-    expect((await notify()).body).toEqual({ sent: 1, failed: 0 });
+    expect((await notify()).body).toEqual({ sent: 2, failed: 0 });
     expect(new Set(relay.taken.map(messageId)).size).toBe(2);
   });
 
