@@ -324,7 +324,7 @@ create function refuse_untold_account_deletion() returns trigger language plpgsq
 create function refuse_untold_key_deletion() returns trigger language plpgsql; -- a066f10fbe0f
 create function refuse_young_audit_deletion() returns trigger language plpgsql; -- 96581c2098b9
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
-create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- a6e4f451c1d6
+create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- fbd662937e4b
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- ed0e0a2fc17c
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
