@@ -41,7 +41,7 @@ describe("stack.yml", () => {
 
   test("copies what the template's build takes, and what is there", () => {
     const dockerfile = readFileSync(new URL("../infra/template/openfaas-node/Dockerfile", import.meta.url), "utf8");
-    const taken = [...dockerfile.matchAll(/\bfunction\/([\w.-]+)/g)].map(([, path]) => path!).filter((path) => path !== "main.ts");
+    const taken = [...dockerfile.matchAll(/(?<=^COPY .*)\bfunction\/([\w.-]+)/gm)].map(([, path]) => path!).filter((path) => path !== "main.ts");
     expect([...stack.configuration.copy].sort()).toEqual([...new Set(taken)].sort());
     for (const path of stack.configuration.copy) expect(existsSync(new URL(`../${path}`, import.meta.url)), path).toBe(true);
   });
