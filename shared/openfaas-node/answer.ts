@@ -7,8 +7,8 @@ import { setImmediate as turn } from "node:timers/promises";
 const unreadBodyMs = 2_000;
 
 /**
- * Settles when the answer is out, or when the caller left. Rejects when the answer's own source fails: the
- * connection has then been broken off, since an ending would say that the answer is whole.
+ * Settles when the answer is out, or when the caller left. Rejects when it is no answer, and when its source fails:
+ * then the connection must be broken off, since an ending would say that the answer is whole.
  */
 export async function send(response: Response, message: IncomingMessage, outgoing: ServerResponse, stallTimeoutMs: number): Promise<void> {
   const reader = response.body?.getReader();
@@ -47,9 +47,6 @@ async function pump(reader: ReadableStreamDefaultReader<Uint8Array>, outgoing: S
       if (!outgoing.write(read.value)) await drained(outgoing, stallTimeoutMs);
       read = await reader.read();
     }
-  } catch (thrown) {
-    outgoing.destroy();
-    throw thrown;
   } finally {
     clearImmediate(early);
     outgoing.off("close", leave);

@@ -47,7 +47,12 @@ export async function serve(options: ServeOptions): Promise<RunningFunction> {
     // The caller that left makes writes fail; "close" says so already.
     response.on("error", () => {});
     if (isOwnRoute(message)) void answerOwnRoute(message, response, state);
-    else if (drain.admits(message, response)) answer(message, response);
+    else if (drain.admits(message, response)) {
+      response.once("close", () => {
+        if (response.statusCode === 500) log({ at: "handler_failed", kind: "unexpected" });
+      });
+      answer(message, response);
+    }
   }
 
   // A body that announces itself as too large is not asked for.
@@ -74,9 +79,11 @@ function guarded(nodeHandler: NonNullable<ServeOptions["nodeHandler"]>, log: Ser
     try {
       nodeHandler(message, response);
     } catch {
-      log({ at: "handler_failed", kind: "unexpected" });
-      if (response.headersSent) response.destroy();
-      else response.writeHead(500, { connection: "close" }).end();
+      if (!response.headersSent) response.writeHead(500, { connection: "close" }).end();
+      else {
+        log({ at: "handler_failed", kind: "unexpected" });
+        response.destroy();
+      }
     }
   };
 }

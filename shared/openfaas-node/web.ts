@@ -18,14 +18,12 @@ export function answerWith(handler: (request: Request) => Promise<Response>, set
       if (!outgoing.writableFinished) caller.abort();
     });
     try {
-      const response = await respond(message, caller.signal);
-      if (response.status === 500) failed(caller.signal);
-      await send(response, message, outgoing, stallTimeoutMs);
+      await send(await respond(message, caller.signal), message, outgoing, stallTimeoutMs);
     } catch {
-      failed(caller.signal);
-      // Before the head there is still room for an answer; after it, breaking off says that the body is not whole.
-      if (outgoing.headersSent) outgoing.destroy();
-      else await send(unexpectedFault(), message, outgoing, stallTimeoutMs);
+      if (!outgoing.headersSent) return void send(unexpectedFault(), message, outgoing, stallTimeoutMs);
+      // A caller that left makes anything fail; for one that is there, breaking off says that the body is not whole.
+      if (!caller.signal.aborted) log({ at: "handler_failed", kind: "unexpected" });
+      outgoing.destroy();
     }
   }
 
@@ -58,10 +56,5 @@ export function answerWith(handler: (request: Request) => Promise<Response>, set
     } catch {
       return unexpectedFault();
     }
-  }
-
-  /** A caller that left makes anything fail: no fault of ours. */
-  function failed(caller: AbortSignal): void {
-    if (!caller.aborted) log({ at: "handler_failed", kind: "unexpected" });
   }
 }
