@@ -37,8 +37,6 @@ export function createMailer({ smtpUrl, from }: MailerOptions): Mailer {
     // One connection for all mails of a run: they are sent one after the other.
     pool: true,
     maxConnections: 1,
-    // A relay that takes a mail and hangs up would be sent it again and again: the caller decides when.
-    maxRequeues: 0,
     host: hostname,
     port: port === "" ? (secure ? 465 : 587) : Number(port),
     secure,
