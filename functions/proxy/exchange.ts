@@ -62,7 +62,8 @@ export function startExchange(backends: Backends, request: ExchangeRequest, even
         onResponseStart(_controller, status, headers) {
           if (aborted || status < 200) return;
           headCame = true;
-          backend.report(status < 500);
+          // 500 is what an engine says to a prompt that it fails on: that must not close it to everyone.
+          backend.report(status <= 500);
           events.onHead(status, String(headers["content-type"] ?? ""));
         },
         onResponseData(_controller, chunk) {

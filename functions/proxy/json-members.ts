@@ -2,8 +2,11 @@
  * Where the members of a JSON object stand in its bytes. Bodies are edited by splicing bytes, never by
  * re-serialising: a 64-bit seed or a float would not survive that.
  *
- * The text must already be known to be valid JSON (JSON.parse accepted it): this only finds boundaries.
+ * This only finds boundaries: whether the text is valid JSON is for JSON.parse to say.
  */
+
+/** Members of one object: OpenAI's API has fewer than a hundred; more of them cost more to edit than to forward. */
+const membersMax = 1_000;
 
 export interface Member {
   /** The key with its escapes resolved. */
@@ -23,7 +26,10 @@ const closeBracket = 0x5d;
 const comma = 0x2c;
 const colon = 0x3a;
 
-/** The members of the object that starts at `start`, in order; and one past its closing brace. */
+/**
+ * The members of the object that starts at `start`, in order; and one past its closing brace. Throws RangeError where
+ * there is no object, or too many members.
+ */
 export function membersOf(bytes: Buffer, start = 0): { members: Member[]; end: number } {
   const members: Member[] = [];
   let at = skipSpace(bytes, start) + 1;
@@ -34,10 +40,12 @@ export function membersOf(bytes: Buffer, start = 0): { members: Member[]; end: n
       at += 1;
       continue;
     }
-    if (bytes[at] !== quote) throw new RangeError("not an object");
+    if (bytes[at] !== quote || members.length === membersMax) throw new RangeError("not an object, or too many members");
     const keyStart = at;
     const keyEnd = endOfString(bytes, keyStart);
-    const valueStart = skipSpace(bytes, bytes.indexOf(colon, keyEnd) + 1);
+    const colonAt = skipSpace(bytes, keyEnd);
+    if (bytes[colonAt] !== colon) throw new RangeError("not an object");
+    const valueStart = skipSpace(bytes, colonAt + 1);
     const valueEnd = endOfValue(bytes, valueStart);
     members.push({ key: readKey(bytes, keyStart, keyEnd), keyStart, valueStart, valueEnd });
     at = valueEnd;

@@ -70,7 +70,7 @@ export function createStreamRelay(call: Call, response: ServerResponse): StreamR
   function takeDelta(batch: EventBatch, start: number, end: number, delta: Delta, ranges: number[]): void {
     const { usage, final, usageOnly } = delta;
     if (usage) usageText = batch.text.slice(usage.start, usage.end);
-    if (!final && !usageOnly) deltas += 1;
+    if (!final && !usageOnly && !delta.empty) deltas += 1;
     const keepsUsage = usage === undefined || continuousUsage || (includeUsage && usageOnly);
     if (!final && !usageOnly) {
       if (keepsUsage) addRange(ranges, start, end);

@@ -9,8 +9,9 @@ import type { EndpointName } from "./routes.ts";
 const choicesMax = 16;
 /** Inputs of one embeddings call, and prompts of one completions call: OpenAI's limit. */
 const inputsMax = 2_048;
-/** Messages of one chat: far above any context, it bounds the work of checking them. */
+/** Messages of one chat, and parts of one message: far above any context, they bound the work of checking them. */
 const messagesMax = 10_000;
+const partsMax = 4_096;
 /** Characters of a model's name. */
 const modelNameMax = 128;
 
@@ -37,7 +38,7 @@ const generation = {
 
 const Message = z.looseObject({
   role: z.string().max(64),
-  content: z.union([z.string(), z.array(z.looseObject({}))]).nullish(),
+  content: z.union([z.string(), z.array(z.looseObject({})).max(partsMax)]).nullish(),
 });
 
 const Chat = z.looseObject({

@@ -13,6 +13,8 @@ export interface Delta {
   kind: "delta";
   /** Says that an answer is complete; it waits for the settlement. */
   final: boolean;
+  /** Brings no text and no tool call: the opening event of a choice, which says who speaks. */
+  empty: boolean;
   /** Nothing but usage: the event that `include_usage` asks for. */
   usageOnly: boolean;
   /** Where the usage stands, when the event has one: its object, and what to cut to take the member out again. */
@@ -22,7 +24,8 @@ export interface Delta {
 const other: StreamEvent = { kind: "other" };
 const done: StreamEvent = { kind: "done" };
 const failure: StreamEvent = { kind: "failure" };
-const plainDelta: Delta = { kind: "delta", final: false, usageOnly: false, usage: undefined };
+const plainDelta: Delta = { kind: "delta", final: false, empty: false, usageOnly: false, usage: undefined };
+const emptyDelta: Delta = { ...plainDelta, empty: true };
 
 /**
  * Reads the event in `[start, end)` of a stream's Latin-1 text.
@@ -35,12 +38,17 @@ export function readEvent(text: string, start: number, end: number): StreamEvent
   if (data === "none") return other;
   if (data === "several") return failure;
   if (data.end - data.start === 6 && text.startsWith("[DONE]", data.start)) return done;
-  if (text.startsWith('{"error"', data.start)) return failure;
+  if (text[data.start] !== "{" || text[data.end - 1] !== "}" || text.startsWith('{"error"', data.start)) return failure;
   const event = text.slice(data.start, data.end);
   const final = isFinal(event);
+  const delta = isEmpty(event) ? emptyDelta : plainDelta;
   const usageAt = event.lastIndexOf('"usage":');
-  if (usageAt < 0) return final ? { ...plainDelta, final } : plainDelta;
-  return readUsageEvent(event, data.start, usageAt, final);
+  if (usageAt < 0) return final ? { ...delta, final } : delta;
+  return readUsageEvent(event, data.start, usageAt, { ...delta, final });
+}
+
+function isEmpty(event: string): boolean {
+  return ['"content":""', '"content":null', '"text":""'].some((empty) => event.includes(empty)) && !event.includes('"tool_calls":[{');
 }
 
 /** Some choice has a finish reason other than null. */
@@ -61,9 +69,9 @@ function skipSpace(event: string, from: number): number {
 }
 
 /** `offset` is where the event's data stands in the stream's text. */
-function readUsageEvent(event: string, offset: number, usageAt: number, final: boolean): StreamEvent {
+function readUsageEvent(event: string, offset: number, usageAt: number, delta: Delta): StreamEvent {
   const value = skipSpace(event, usageAt + '"usage":'.length);
-  if (event[value] !== "{") return { ...plainDelta, final };
+  if (event[value] !== "{") return delta;
   const valueEnd = endOfNumbers(event, value);
   if (valueEnd < 0) return failure;
   const emptyChoices = event.indexOf('"choices":[]') >= 0 || event.indexOf('"choices": []') >= 0;
@@ -72,8 +80,7 @@ function readUsageEvent(event: string, offset: number, usageAt: number, final: b
   const isFirst = event.slice(before + 1, usageAt).trim() !== "";
   const behind = event.indexOf(",", valueEnd);
   return {
-    kind: "delta",
-    final,
+    ...delta,
     usageOnly: emptyChoices,
     usage: {
       start: offset + value,

@@ -164,6 +164,12 @@ describe("errors of the engine", () => {
     expect(text).not.toContain("canary");
   });
 
+  test("prompts that an engine fails on do not close it to others", async () => {
+    await start();
+    for (let index = 0; index < 8; index += 1) expect((await proxy.post(path, chat("[[simulate status=500]]"))).status).toBe(502);
+    expect((await proxy.post(path, chat("x"))).status).toBe(200);
+  });
+
   test("a silent engine is a time-out", async () => {
     await start({ firstByteTimeoutMs: 300, idleTimeoutMs: 300 });
     expect(await errorOf(await proxy.post(path, chat("[[simulate hang]]")))).toMatchObject({ status: 504, code: "backend_timeout" });

@@ -96,7 +96,7 @@ describe("createStreamRelay()", () => {
     const error = new EpithreError("backend_failed", "x");
     expect(reported.end(error)).toMatchObject({ source: "reported", usage: { promptTokens: 5, completionTokens: 2 } });
     const counted = relayOf().relay;
-    counted.push(Buffer.from(delta("a") + delta("b")));
+    counted.push(Buffer.from(delta("") + delta("a") + delta("b")));
     expect(counted.end(error)).toMatchObject({ source: "counted", usage: { completionTokens: 2 } });
     expect(relayOf().relay.end(error)).toMatchObject({ source: "none", usage: { promptTokens: 0, completionTokens: 0 } });
   });
@@ -125,6 +125,7 @@ describe("createStreamRelay()", () => {
 
   test("fails on the engine's own error, on bytes that are no text, and on an endless line", () => {
     expect(relayOf().relay.push(Buffer.from('data: {"error":{"message":"x"}}\n\n'))).toBe("failed");
+    expect(relayOf().relay.push(Buffer.from('data: {"choices":[\n\n'))).toBe("failed");
     expect(relayOf().relay.push(Buffer.from([0x64, 0x61, 0x74, 0x61, 0x3a, 0xff, 0xfe, 0x0a, 0x0a]))).toBe("failed");
     expect(relayOf().relay.push(Buffer.alloc(2 * 1024 * 1024, "x"))).toBe("failed");
   });
