@@ -5,7 +5,10 @@ import { endpoints } from "#shared/policy.ts";
 /** Settlements in one call and one transaction: about 2 ms of the database's time. */
 export const settlementsPerCallMax = 512;
 
-const tokens = z.int().min(0).max(2_147_483_647);
+/** The largest `integer` of Postgres. */
+const integerMax = 2_147_483_647;
+
+const tokens = z.int().min(0).max(integerMax);
 
 /**
  * The end of one request. `requestId` is the proxy's UUIDv7 and the primary key of the usage event: whichever
@@ -18,7 +21,7 @@ export const Settlement = z.strictObject({
   leaseId: z.uuid(),
   model: z.string().max(128),
   endpoint: z.enum(endpoints),
-  priceVersion: z.int().positive(),
+  priceVersion: z.int().positive().max(integerMax),
   promptTokens: tokens,
   cachedTokens: tokens,
   completionTokens: tokens,

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "#shared/clock.ts";
 import { connect, sqlState, type Sql } from "#shared/db.ts";
