@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { endpoints } from "#shared/policy.ts";
 
-/** Settlements in one call and one transaction: about 2 ms of the database's time. */
+/** Settlements in one call and one transaction: about 5 ms of the database's time. */
 export const settlementsPerCallMax = 512;
 
 /** The largest `integer` of Postgres. */
