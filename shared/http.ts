@@ -60,7 +60,7 @@ export function createVerifier(to: FunctionName, secrets: EdgeSecrets) {
 
   function forgetOld(nowMs: number): void {
     for (const [nonce, timeMs] of seen) {
-      if (timeMs > nowMs - 2 * signatureAgeMsMax) return;
+      if (timeMs >= nowMs - 2 * signatureAgeMsMax) return;
       seen.delete(nonce);
     }
   }
@@ -221,8 +221,9 @@ function exchange(
     let bytes = 0;
     let status = 0;
     let controller: Dispatcher.DispatchController | undefined;
+    let late: Error | undefined;
     const timer = setTimeout(() => {
-      const late = new Error("late");
+      late = new Error("late");
       reject(late);
       controller?.abort(late);
     }, timeoutMs);
@@ -231,6 +232,8 @@ function exchange(
       {
         onRequestStart(started) {
           controller = started;
+          // It waited for a connection longer than its caller waited for it.
+          if (late) started.abort(late);
         },
         onResponseStart(_controller, statusCode) {
           status = statusCode;
