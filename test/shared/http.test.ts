@@ -13,6 +13,7 @@ import {
   signatureHeader,
   type InternalHandler,
 } from "#shared/http.ts";
+import { dial } from "../support/raw-connection.ts";
 import { startRuntime } from "../support/runtime.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -171,6 +172,13 @@ describe.each(Object.entries(served))("createInternalHandler() %s", (_, serveIt)
     expect(await answerTo(url, path, { method: "POST", body: large })).toEqual([413, "request_too_large"]);
   });
 
+  test("takes what is left of a refused body for no further request", async () => {
+    const { port } = await serveIt(createGreeter());
+    const connection = await dial(port);
+    connection.send(`POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-length: 3000000\r\n\r\n${"x".repeat(1_100_000)}`);
+    expect(await connection.until("request_too_large")).toMatch(/^HTTP\/1\.1 413 [^]*connection: close\r\n/i);
+  });
+
   test("does not mind a caller that leaves in the middle of its body", async () => {
     const { url } = await serveIt(createGreeter());
     const leaving = new AbortController();
@@ -184,7 +192,7 @@ describe.each(Object.entries(served))("createInternalHandler() %s", (_, serveIt)
 
 describe("createInternalClient()", () => {
   const unavailable = expect.objectContaining({ kind: "unavailable", message: "Cannot reach billing: no answer", detail: { retryAfterS: 1 } });
-  const answering = (status: number, text: string | Buffer): RequestListener => (request, response) => {
+  const answering = (status: number, text: string): RequestListener => (request, response) => {
     request.resume();
     response.writeHead(status).end(text);
   };
@@ -193,7 +201,7 @@ describe("createInternalClient()", () => {
     ["refuses", answering(401, '{"error":{}}')],
     ["fails", answering(500, '{"error":{}}')],
     ["answers something that is not JSON", answering(200, "canary")],
-    ["answers too much", answering(200, Buffer.alloc(16 * 1024 * 1024 + 1, " "))],
+    ["answers too much", answering(200, JSON.stringify("x".repeat(16 * 1024 * 1024)))],
     ["breaks off", (_, response) => void response.writeHead(200, { "content-length": "10" }).write("{", () => response.destroy())],
   ])("is unavailable when the callee %s", async (_, listener) => {
     const url = await listen(listener);
