@@ -52,6 +52,8 @@ export function sign(edgeSecret: string, call: Omit<Signed, "nonce" | "timeMs">)
   return `v1 ${call.from} ${timeMs} ${nonce} ${mac}`;
 }
 
+const refusal = () => new EpithreError("invalid_signature", "Cannot accept internal call: signature missing or wrong");
+
 export type EdgeSecrets = Partial<Record<FunctionName, string>>;
 
 /** Checks signatures of the edges that end at `to`. Throws `invalid_signature` without saying which part failed. */
@@ -66,18 +68,17 @@ export function createVerifier(to: FunctionName, secrets: EdgeSecrets) {
   }
 
   return function verify(header: string | null, path: string, body: Uint8Array): FunctionName {
-    const refusal = new EpithreError("invalid_signature", "Cannot accept internal call: signature missing or wrong");
     const [version, from, time, nonce, mac, extra] = (header ?? "").split(" ");
     const edgeSecret = Object.hasOwn(secrets, from ?? "") ? secrets[from as FunctionName] : undefined;
-    if (version !== "v1" || !edgeSecret || !nonce || nonce.length > 64 || !mac || extra !== undefined) throw refusal;
+    if (version !== "v1" || !edgeSecret || !nonce || nonce.length > 64 || !mac || extra !== undefined) throw refusal();
     const timeMs = Number(time);
     const nowMs = Date.now();
-    if (!Number.isSafeInteger(timeMs) || Math.abs(nowMs - timeMs) > signatureAgeMsMax) throw refusal;
+    if (!Number.isSafeInteger(timeMs) || Math.abs(nowMs - timeMs) > signatureAgeMsMax) throw refusal();
     const expected = signatureOf(edgeSecret, { from: from as FunctionName, to, path, body, nonce, timeMs });
     const given = Buffer.from(mac, "base64url");
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw refusal;
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw refusal();
     forgetOld(nowMs);
-    if (seen.has(nonce) || seen.size >= noncesMax) throw refusal;
+    if (seen.has(nonce) || seen.size >= noncesMax) throw refusal();
     seen.set(nonce, nowMs);
     return from as FunctionName;
   };

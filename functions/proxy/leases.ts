@@ -26,8 +26,10 @@ const idleMs = 5_000;
 const safetyShare = 0.25;
 /** Share of the time-to-live after which a lease is renewed. */
 const renewShare = 0.4;
-/** A grant asks for this many holds like the one that needs it. */
+/** A first grant asks for this many holds like the one that needs it. */
 const holdsAhead = 64;
+/** Milliseconds that a grant should last: one used up sooner is followed by one of twice the size. */
+const grantLastsMs = 5_000;
 /** Below this share of the last grant, the next is asked for in the background. */
 const lowShare = 0.25;
 /** Milliseconds that a request waits for billing before it is told to try again. */
@@ -73,6 +75,7 @@ interface Account {
   /** Not before this time is billing asked again for this account. */
   askAtMs: number;
   grantedMicro: MicroRupiah;
+  grantedAtMs: number;
   refused: { leastMicro: MicroRupiah; untilMs: number } | undefined;
 }
 
@@ -111,6 +114,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       asking: false,
       askAtMs: 0,
       grantedMicro: 0,
+      grantedAtMs: 0,
       refused: undefined,
     };
     accounts.set(id, account);
@@ -173,14 +177,15 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
     const sentAtMs = clock.monotonicMs();
     const requests = batch.map((account) => {
       const needs = account.waiting.slice(0, needsPerGrantMax).map((waiting) => waiting.amountMicro);
-      const typical = needs[0] ?? account.grantedMicro / holdsAhead;
+      const busy = sentAtMs - account.grantedAtMs < grantLastsMs;
+      const wanted = Math.max((needs[0] ?? 0) * holdsAhead, account.grantedMicro * (busy ? 2 : 0.5));
       // Only what the lease lacks is asked for: the rest of the first need is already here.
       if (needs.length > 0) needs[0] = Math.max(0, needs[0]! - freeMicro(account.lease, sentAtMs));
       return {
         accountId: account.id,
         leaseId: account.lease && sentAtMs < account.lease.spendUntilMs ? account.lease.id : null,
         needsMicro: needs.length > 0 ? needs : [0],
-        wantMicro: Math.min(holdMicroMax / 4, Math.ceil(Math.max(typical * holdsAhead, account.lease?.heldMicro ?? 0))),
+        wantMicro: Math.min(Math.floor(holdMicroMax / 4), Math.ceil(wanted)),
       };
     });
     try {
@@ -200,6 +205,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       extend(lease, sentAtMs, grant.ttlMs);
       account.lease = lease;
       account.grantedMicro = grant.grantedMicro;
+      account.grantedAtMs = sentAtMs;
       serveWaiting(account);
       return;
     }

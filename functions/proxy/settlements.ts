@@ -61,6 +61,8 @@ export function createSettlements({ usageRecord, clock, log, runningCalls, onOut
   let inFlight = 0;
   let running = false;
   const idle: (() => void)[] = [];
+  /** Ends a wait for more settlements. */
+  let gathered: (() => void) | undefined;
 
   async function run(): Promise<void> {
     running = true;
@@ -83,9 +85,18 @@ export function createSettlements({ usageRecord, clock, log, runningCalls, onOut
 
   /** A commit costs as much for one row as for dozens: with much under way, a batch waits a moment for more. */
   async function gather(): Promise<void> {
-    if (queue.length >= runningCalls() * gatherShare) return;
-    await new Promise((resolve) => setTimeout(resolve, gatherMs));
+    if (isGathered()) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, gatherMs);
+      gathered = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    gathered = undefined;
   }
+
+  const isGathered = () => queue.length >= runningCalls() * gatherShare;
 
   /** Answers those whose outcome is still unknown. */
   async function send(batch: Waiting[]): Promise<Waiting[]> {
@@ -130,6 +141,7 @@ export function createSettlements({ usageRecord, clock, log, runningCalls, onOut
     settle(settlement, hold) {
       return new Promise((resolve, reject) => {
         queue.push({ settlement, hold, queuedAtMs: clock.monotonicMs(), voided: false, resolve, reject });
+        if (gathered && isGathered()) gathered();
         // The rest of this turn of the event loop still joins the batch.
         if (!running) {
           running = true;

@@ -68,6 +68,23 @@ describe("createLeases()", () => {
     expect(asked).toHaveLength(1);
   });
 
+  test("asks for more each time while a grant does not last, and for less when it does", async () => {
+    const { leases, asked, pass } = harness((needs, want) => granted(needs[0]! + want));
+    const spend = async (ms: number) => {
+      const grants = asked.length;
+      while (asked.length === grants) (await leases.take(account, 10)).release(10);
+      await new Promise((resolve) => setImmediate(resolve));
+      pass(ms);
+    };
+    for (let round = 0; round < 4; round += 1) await spend(10);
+    const wants = asked.map(({ wantMicro }) => wantMicro);
+    expect(wants).toEqual(wants.toSorted((one, other) => one - other));
+    expect(wants.at(-1)!).toBeGreaterThanOrEqual(4 * wants[0]!);
+    pass(6_000);
+    await spend(10);
+    expect(asked.at(-1)!.wantMicro).toBeLessThan(wants.at(-1)!);
+  });
+
   test("holds no more than was granted, and refuses the rest at once", async () => {
     const { leases } = harness((needs, _, call) => (call === 1 ? granted(needs.slice(0, 10).reduce((sum, need) => sum + need), 10) : insufficient(0)));
     const takes = Array.from({ length: 30 }, () => Promise.resolve(leases.take(account, 7)));
