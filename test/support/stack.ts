@@ -4,7 +4,7 @@
  * /proc, so that the stack has no doors that exist for tests only.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -106,8 +106,11 @@ export async function startStack({ args = [], environment = {}, dataDir = newFol
   }
 }
 
+/** A folder that Postgres's account can enter: otherwise its data would go to a place of its own, and stay there. */
 function newFolder(): string {
-  return mkdtempSync(join(tmpdir(), "epithre-stack-"));
+  const folder = mkdtempSync(join(tmpdir(), "epithre-stack-"));
+  chmodSync(folder, 0o711);
+  return folder;
 }
 
 /** Helpers around a stack that runs already, in whatever process. */
