@@ -44,7 +44,7 @@ export async function serve(options: ServeOptions): Promise<RunningFunction> {
   };
 
   function take(message: IncomingMessage, response: ServerResponse): void {
-    // The caller that left makes writes fail; "close" says so already.
+    // A write that comes too late is one request's fault: it must not end the process.
     response.on("error", () => {});
     if (isOwnRoute(message)) void answerOwnRoute(message, response, state);
     else if (drain.admits(message, response)) {
@@ -73,7 +73,7 @@ export async function serve(options: ServeOptions): Promise<RunningFunction> {
   };
 }
 
-/** One request's fault must not end the process, and with it everybody's streams. */
+/** What a raw handler throws ends its own request, not everybody's streams. */
 function guarded(nodeHandler: NonNullable<ServeOptions["nodeHandler"]>, log: ServeOptions["log"]): typeof nodeHandler {
   return function answer(message, response) {
     try {

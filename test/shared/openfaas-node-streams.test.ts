@@ -83,9 +83,11 @@ test("a caller is taken no more of a body than the handler reads", async () => {
   const { url } = await startRuntime({
     bodyBytesMax: manyBytes,
     async handler(request) {
-      await mayRead;
       let bytes = 0;
-      for await (const part of request.body!) bytes += part.length;
+      for await (const part of request.body!) {
+        bytes += part.length;
+        await mayRead;
+      }
       return new Response(String(bytes));
     },
   });
@@ -120,6 +122,30 @@ test("a caller that leaves an answer aborts the request's signal and cancels the
   expect(signal!.aborted).toBe(false);
   connection.socket.destroy();
   await waitFor("the abort", () => signal!.aborted && source.cancelled);
+  expect(lines.map((line) => line.at)).toEqual(["started"]);
+});
+
+test("an answer's source that breaks off because its caller left is no fault of ours", async () => {
+  let broken = false;
+  const { port, lines } = await startRuntime({
+    async handler({ signal }) {
+      const stream = new ReadableStream({
+        start(controller) {
+          controller.enqueue(Buffer.from("first"));
+          signal.addEventListener("abort", () => {
+            controller.error(signal.reason);
+            broken = true;
+          });
+        },
+      });
+      return new Response(stream);
+    },
+  });
+  const connection = await dial(port);
+  connection.send(get);
+  await connection.until("first");
+  connection.socket.destroy();
+  await waitFor("the break", () => broken);
   expect(lines.map((line) => line.at)).toEqual(["started"]);
 });
 

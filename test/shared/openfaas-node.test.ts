@@ -188,11 +188,13 @@ describe("faults of a handler", () => {
       nodeHandler(request, response) {
         if (request.url === "/throw") throw new Error("canary");
         response.end("fine");
+        if (request.url === "/late") response.write("late");
       },
     });
     const failed = await fetch(`${url}/throw`);
     expect([failed.status, await failed.text()]).toEqual([500, ""]);
     await failureIn(lines);
+    expect(await (await fetch(`${url}/late`)).text()).toBe("fine");
     expect(await (await fetch(url)).text()).toBe("fine");
   });
 });
