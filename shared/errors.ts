@@ -87,5 +87,8 @@ export function publicError(thrown: unknown): EpithreError {
 
 export function errorResponse(thrown: unknown): Response {
   const error = publicError(thrown);
-  return new Response(errorBody(error), { status: error.status, headers: errorHeaders(error) });
+  const body = errorBody(error);
+  // With its length the answer is whole at once, also while the rest of an unread body is thrown away.
+  const headers = { ...errorHeaders(error), "content-length": String(Buffer.byteLength(body)) };
+  return new Response(body, { status: error.status, headers });
 }

@@ -1,7 +1,9 @@
 /** The runtime's own refusals, as OpenAI's error object: callers' SDKs parse nothing else. */
 
-export function refusal(status: number, type: string, code: string, message: string): Response {
-  return Response.json({ error: { message, type, param: null, code } }, { status });
+function refusal(status: number, type: string, code: string, message: string): Response {
+  const text = JSON.stringify({ error: { message, type, param: null, code } });
+  // With its length the answer is whole at once, also while the rest of an unread body is thrown away.
+  return new Response(text, { status, headers: { "content-type": "application/json", "content-length": String(Buffer.byteLength(text)) } });
 }
 
 export function unexpectedFault(): Response {

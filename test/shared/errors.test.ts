@@ -24,7 +24,9 @@ test.each(contract)("%s is answered with %i, %s and %s", async (kind, status, ty
   const response = errorResponse(new EpithreError(kind, "Cannot do this: a reason"));
   expect(response.status).toBe(status);
   expect(response.headers.get("content-type")).toBe("application/json");
-  expect(await response.json()).toEqual({ error: { message: "Cannot do this: a reason", type, param: null, code } });
+  const text = await response.text();
+  expect(JSON.parse(text)).toEqual({ error: { message: "Cannot do this: a reason", type, param: null, code } });
+  expect(response.headers.get("content-length")).toBe(String(text.length));
 });
 
 test("errorBody() names the field, errorHeaders() the seconds to wait and what else the error has", () => {

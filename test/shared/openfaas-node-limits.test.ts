@@ -34,8 +34,10 @@ test("a body that announces more than the limit is refused before it is read or 
   const connection = await dial(port);
   connection.send(post("content-length: 1001"));
   const answer = await connection.until("request_too_large");
-  expect(answer).toMatch(/^HTTP\/1\.1 413 [^]*connection: close/);
-  expect(bodyOf(answer)).toEqual(tooLarge);
+  const whole = JSON.stringify(tooLarge);
+  // Whole before the caller has sent anything: it need not.
+  expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 413 [^]*content-length: ${whole.length}\r\n[^]*connection: close`, "i"));
+  expect(answer.split("\r\n\r\n")[1]).toBe(whole);
   expect(called).toBe(false);
 });
 
