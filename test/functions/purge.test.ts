@@ -95,6 +95,19 @@ describe("purge()", () => {
     expect(await db.sql`select live_days, done from purge_steps where step = 'usage_events'`).toEqual([{ live_days: 90, done: 2n }]);
   });
 
+  test("takes no other table's name for a time, whatever plan the catalogue's statistics lead to", async () => {
+    await db.sql`create table other_table_with_a_writer ()`;
+    try {
+      for (const plan of ["on", "off"]) {
+        await db.sql`alter role epithre_purge in database ${db.sql(new URL(db.url).pathname.slice(1))} set enable_nestloop = ${db.sql.unsafe(plan)}`;
+        await purgeOnce(db);
+      }
+    } finally {
+      await db.sql`drop table other_table_with_a_writer`;
+      await db.sql`alter role epithre_purge in database ${db.sql(new URL(db.url).pathname.slice(1))} reset enable_nestloop`;
+    }
+  });
+
   test("lets no event go more than 6 hours early: a slice's length and the lead together (keep.usage)", async () => {
     const [row] = await db.sql<{ hours: number }[]>`
       select max(extract(epoch from usage_slice_start(at + interval '1 minute') - usage_slice_start(at)) / 3600)::float8 as hours

@@ -183,7 +183,11 @@ begin
   from pg_inherits i
   join pg_class c on c.oid = i.inhrelid
   where i.inhparent = 'usage_events'::regclass
-    and to_timestamp(right(c.relname, 10) || '+00', 'YYYYMMDDHH24TZH') <= v_cutoff
+    -- The planner may look at every name of the catalogue before it joins: only a case keeps others from being read.
+    and case
+      when c.relname ~ '^usage_events_[0-9]{10}$'
+        then to_timestamp(right(c.relname, 10) || '+00', 'YYYYMMDDHH24TZH') <= v_cutoff
+    end
   order by c.relname
   limit 1;
   if v_slice is not null then
