@@ -77,9 +77,10 @@ export function createVerifier(to: FunctionName, secrets: EdgeSecrets) {
     const expected = signatureOf(edgeSecret, { from: from as FunctionName, to, path, body, nonce, timeMs });
     const given = Buffer.from(mac, "base64url");
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw refusal();
-    forgetOld(nowMs);
+    const seenAtMs = performance.now();
+    forgetOld(seenAtMs);
     if (seen.has(nonce) || seen.size >= noncesMax) throw refusal();
-    seen.set(nonce, nowMs);
+    seen.set(nonce, seenAtMs);
     return from as FunctionName;
   };
 }

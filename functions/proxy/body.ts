@@ -10,27 +10,38 @@ const formBytesMax = 48 * 1024 * 1024;
 
 export const bodyBytesMax = Math.max(jsonBytesMax, formBytesMax);
 
+/** Share of the budget that one account may hold: its stalled uploads do not keep the others out. */
+const accountShareMax = 0.5;
+/** Bytes that no budget is asked for: most requests are smaller, and must get through beside large ones. */
+const freeBytes = 64 * 1024;
+
 /** All bodies that a process holds at once. */
 export interface BodyBudget {
-  /** Throws `overloaded` when the bytes do not fit now. */
-  take(bytes: number): void;
-  giveBack(bytes: number): void;
+  /** Throws `overloaded` when the bytes do not fit now, all together or for this account. */
+  take(accountId: string, bytes: number): void;
+  giveBack(accountId: string, bytes: number): void;
   readonly usedBytes: number;
 }
 
 export function createBodyBudget(bytesMax: number): BodyBudget {
   let used = 0;
+  const usedBy = new Map<string, number>();
   return {
-    take(bytes) {
-      if (used + bytes > bytesMax) {
+    take(accountId, bytes) {
+      const own = (usedBy.get(accountId) ?? 0) + bytes;
+      if (used + bytes > bytesMax || own > bytesMax * accountShareMax) {
         throw new EpithreError("overloaded", "Cannot take this body now: too many large requests at once. Try again.", {
           retryAfterS: 1,
         });
       }
       used += bytes;
+      usedBy.set(accountId, own);
     },
-    giveBack(bytes) {
+    giveBack(accountId, bytes) {
       used -= bytes;
+      const left = (usedBy.get(accountId) ?? 0) - bytes;
+      if (left > 0) usedBy.set(accountId, left);
+      else usedBy.delete(accountId);
     },
     get usedBytes() {
       return used;
@@ -48,7 +59,12 @@ export interface HeldBody {
  * Throws `unsupported_media_type`, `unsupported_encoding`, `body_too_large`, `overloaded`, or `invalid_request` when
  * the caller leaves before the end.
  */
-export async function readBody(request: IncomingMessage, endpoint: Endpoint, budget: BodyBudget): Promise<HeldBody> {
+export async function readBody(
+  request: IncomingMessage,
+  endpoint: Endpoint,
+  budget: BodyBudget,
+  accountId: string,
+): Promise<HeldBody> {
   checkHeaders(request, endpoint);
   const bytesMax = endpoint.body === "json" ? jsonBytesMax : formBytesMax;
   const tooLarge = () =>
@@ -56,8 +72,9 @@ export async function readBody(request: IncomingMessage, endpoint: Endpoint, bud
   const announced = Number(request.headers["content-length"] ?? 0);
   if (announced > bytesMax) throw tooLarge();
   let taken = 0;
+  let bytes = 0;
   const release = () => {
-    budget.giveBack(taken);
+    budget.giveBack(accountId, taken);
     taken = 0;
   };
   const chunks: Buffer[] = [];
@@ -65,9 +82,12 @@ export async function readBody(request: IncomingMessage, endpoint: Endpoint, bud
     await new Promise<void>((resolve, reject) => {
       request.on("data", (chunk: Buffer) => {
         try {
-          if (taken + chunk.length > bytesMax) throw tooLarge();
-          budget.take(chunk.length);
-          taken += chunk.length;
+          bytes += chunk.length;
+          if (bytes > bytesMax) throw tooLarge();
+          if (bytes > freeBytes) {
+            budget.take(accountId, bytes - taken);
+            taken = bytes;
+          }
           chunks.push(chunk);
         } catch (thrown) {
           request.removeAllListeners("data");

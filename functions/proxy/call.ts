@@ -79,7 +79,7 @@ function worstCaseMicro(bounds: Bounds, price: Price): MicroRupiah {
     bounds.promptTokensMax * Math.max(price.inputMicro, price.cachedInputMicro) +
     bounds.completionTokensMax * price.outputMicro +
     bounds.imagesMax * price.imageMicro;
-  if (micro > holdMicroMax) {
+  if (!Number.isSafeInteger(micro) || micro < 0 || micro > holdMicroMax) {
     throw new EpithreError("invalid_request", "Cannot price this call: its worst case is beyond any balance. Ask for less output.");
   }
   return micro;
@@ -135,7 +135,7 @@ function ownFields(call: Call, type: BackendConfig["type"], cacheSalt: string): 
   const fields = new Map<string, string>();
   if (endpoint.kind === "image") fields.set("response_format", `"b64_json"`);
   if (endpoint.kind !== "chat") return fields;
-  if (limitsGiven(inspection) !== 1) fields.set("max_tokens", String(outputLimit));
+  if (!limitStands(inspection)) fields.set("max_tokens", String(outputLimit));
   if (inspection.stream) {
     fields.set("stream_options", `{"include_usage":true${type === "openai" ? "" : `,"continuous_usage_stats":true`}}`);
   }
@@ -143,10 +143,10 @@ function ownFields(call: Call, type: BackendConfig["type"], cacheSalt: string): 
   return fields;
 }
 
-/** A limit of `null` is none given: the engine would take it for its own maximum. */
-function limitsGiven({ members, outputLimit }: Inspection): number {
-  if (outputLimit === null) return 0;
-  return members.filter(({ key }) => key === "max_tokens" || key === "max_completion_tokens").length;
+/** Every engine reads `max_tokens`, some read nothing else; a limit of `null` is none. */
+function limitStands({ members, outputLimit }: Inspection): boolean {
+  const limits = members.filter(({ key }) => key === "max_tokens" || key === "max_completion_tokens");
+  return outputLimit !== null && limits.length === 1 && limits[0]!.key === "max_tokens";
 }
 
 function jsonEdits(call: Call, dropped: ReadonlySet<number>, ours: Map<string, string>): Edit[] {

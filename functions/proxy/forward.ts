@@ -14,6 +14,8 @@ import { sendError, sendJson, writeHead, type FlatHeaders } from "./responses.ts
 
 /** Bytes of an engine's error that are read for their meaning. */
 const errorBytesMax = 64 * 1024;
+/** Milliseconds that a backend has to end its answer after `[DONE]`. */
+const lingerMs = 1_000;
 /** Not a status of HTTP: what logs of web servers call a caller that left (keep.usage: HTTP status). */
 const statusCallerLeft = 499;
 
@@ -31,8 +33,6 @@ export interface Forwarded {
   contentType: string;
   headers: FlatHeaders;
   bodyFor(backend: Backend): { bytes: Buffer; ignoredFields: number };
-  /** The body has left: its memory can be given back. */
-  onBodySent(): void;
   /** Commits what the request used; resolves with the charge. */
   settle(usage: Usage, status: number): Promise<number>;
   /** No backend took the call: it had no effect, so nothing is recorded of it. */
@@ -53,6 +53,7 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
     const chunks: Buffer[] = [];
     let bytes = 0;
     let exchange: Exchange | undefined;
+    let lingering: NodeJS.Timeout | undefined;
 
     const limit = setTimeout(() => broken(timedOut()), streamLimitMs);
     const offCut = forwarded.onCut((error) => broken(error));
@@ -137,6 +138,8 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
 
     async function completeStream(ended: StreamRelay): Promise<void> {
       if (!close()) return;
+      // An engine that goes on after [DONE] would hold its connection for ever.
+      lingering = setTimeout(() => exchange?.abort(), lingerMs);
       try {
         ended.finish(await forwarded.settle(meter(ended.end(undefined)), 200));
       } catch (thrown) {
@@ -147,7 +150,6 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
 
     function onHead(head: number, contentType: string): void {
       status = head;
-      forwarded.onBodySent();
       if (!call.inspection.stream || status !== 200) return;
       if (!contentType.startsWith("text/event-stream")) {
         broken(backendFailed());
@@ -171,7 +173,10 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
         else if (response.writableNeedDrain) exchange?.pause();
         return;
       }
-      if (status !== 200 && bytes > errorBytesMax) return;
+      if (status !== 200 && bytes > errorBytesMax) {
+        broken(backendAnswerError(status, Buffer.concat(chunks), call.endpoint.name));
+        return;
+      }
       if (bytes > answerBytesMax) {
         broken(backendFailed());
         return;
@@ -180,6 +185,7 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
     }
 
     function onEnd(): void {
+      clearTimeout(lingering);
       if (over) return;
       // A stream that is complete has said so before: this one broke off.
       if (relay) broken(backendFailed());

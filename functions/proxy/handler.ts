@@ -8,6 +8,7 @@ import type { Backends } from "./backends.ts";
 import { readBody, type BodyBudget } from "./body.ts";
 import { admit, bodyFor, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
 import { forward } from "./forward.ts";
+import type { Inspection } from "./inspection.ts";
 import type { Inspector } from "./inspector.ts";
 import type { Hold, Leases } from "./leases.ts";
 import { listModels, oneModel, ownKey, type Balance } from "./listings.ts";
@@ -38,6 +39,11 @@ export interface Deps {
   streamLimitMs: number;
 }
 
+/** Milliseconds that a verdict counts for a request that is still being read. */
+const verdictAgeMsMax = 250;
+/** Milliseconds that a caller may take nothing of what waits for it. */
+const stallTimeoutMs = 60_000;
+
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** What belongs to one request from its first byte on. */
@@ -55,6 +61,10 @@ export function createHandler(deps: Deps): Handler {
   return function proxy(request, response) {
     // A caller that left makes writes fail: that is noticed by "close", and no fault of ours.
     response.on("error", () => {});
+    request.socket.setTimeout(stallTimeoutMs);
+    response.on("timeout", () => {
+      if (response.writableLength > 0) response.destroy();
+    });
     const requestId = uuidv7(clock.wallMs());
     const exchange: Exchange = { request, response, requestId, startedAtMs: clock.monotonicMs(), headers: [] };
     if (request.method === "OPTIONS") {
@@ -89,7 +99,7 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   requireScope(verdict, endpoint);
   exchange.headers = rateLimits.take(verdict);
   settlements.checkRoom();
-  const held = await readBody(request, endpoint, bodies);
+  const held = await readBody(request, endpoint, bodies, verdict.accountId);
   try {
     const contentType = request.headers["content-type"] ?? "";
     const { bytes, inspection } = await inspector.inspect(endpoint, held.bytes, contentType);
@@ -97,9 +107,10 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     const price = priceInForce(model, deps.clock.wallMs());
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
     const call = admit(endpoint, model, price, inspection);
+    await checkAgain(deps, exchange);
     const hold = await leases.take(verdict.accountId, call.holdMicro);
     if (response.destroyed) hold.release(0);
-    else await run(deps, exchange, verdict, call, hold, { bytes, contentType, release: held.release });
+    else await run(deps, exchange, verdict, call, hold, { bytes, contentType: forwardedType(endpoint, inspection) });
   } finally {
     held.release();
   }
@@ -108,7 +119,16 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
 interface Body {
   bytes: Buffer;
   contentType: string;
-  release(): void;
+}
+
+/** Our own words for the type: of a header with several boundaries, the engine might read another than we did. */
+function forwardedType({ body }: Endpoint, { boundary }: Inspection): string {
+  return body === "json" ? "application/json" : `multipart/form-data; boundary="${boundary}"`;
+}
+
+/** A body can be two minutes on its way: whoever was suspended or revoked meanwhile does not begin. */
+async function checkAgain({ verdicts, clock }: Deps, { request, startedAtMs }: Exchange): Promise<void> {
+  if (clock.monotonicMs() - startedAtMs > verdictAgeMsMax) await verdicts.of(request.headers.authorization);
 }
 
 function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold: Hold, body: Body): Promise<void> {
@@ -125,7 +145,6 @@ function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold:
       headers,
       contentType: body.contentType,
       bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, deps.cacheSaltOf(accountId)),
-      onBodySent: body.release,
       settle: (usage, status) => settle(deps, exchange, verdict, call, hold, usage, status),
       abandon: () => hold.release(0),
       onCut: (cut) => runningCalls.add(accountId, cut),

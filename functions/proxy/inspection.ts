@@ -21,7 +21,7 @@ export interface Inspection {
   choices: number;
   /** The caller's own limit, the smaller one where two are given; `null` where none is. */
   outputLimit: number | null;
-  /** Bytes that can become tokens: everything but inline media. */
+  /** Bytes that can become tokens: everything but inline pictures; beyond any context with other media. */
   textBytes: number;
   /** Inline images and other media in the prompt. */
   media: number;
@@ -43,7 +43,8 @@ function inspectJson(name: EndpointName, bytes: Buffer): Inspection {
   refuseDuplicates(members);
   const body = check(name, parseJson(bytes));
   const media = mediaIn(body);
-  return { ...summary(name, body), textBytes: bytes.length - media.bytes, media: media.count, members, end };
+  const textBytes = media.isUnbounded ? Number.MAX_SAFE_INTEGER : bytes.length - media.bytes;
+  return { ...summary(name, body), textBytes, media: media.count, members, end };
 }
 
 /** Comes before the parser, which takes seconds for an object of a million members. */
@@ -98,7 +99,7 @@ function check(name: EndpointName, value: unknown): Body {
 function summary(name: EndpointName, body: Body) {
   const options = body.stream_options as { include_usage?: boolean; continuous_usage_stats?: boolean } | null | undefined;
   const limits = [body.max_tokens, body.max_completion_tokens].filter((limit) => typeof limit === "number");
-  const choices = Math.max(Number(body.n ?? 1), Number(body.best_of ?? 1));
+  const choices = Math.max(Number(body.n ?? 1), name === "completions" ? Number(body.best_of ?? 1) : 1);
   return {
     model: body.model as string,
     stream: body.stream === true,
@@ -116,8 +117,8 @@ function promptsIn(prompt: unknown): number {
 }
 
 /** Counts inline media in chat messages; throws `remote_image` for a link that an engine would fetch. */
-function mediaIn(body: Body): { count: number; bytes: number } {
-  const found = { count: 0, bytes: 0 };
+function mediaIn(body: Body): Media {
+  const found = { count: 0, bytes: 0, isUnbounded: false };
   if (!Array.isArray(body.messages)) return found;
   for (const [index, message] of (body.messages as Body[]).entries()) {
     if (!Array.isArray(message.content)) continue;
@@ -126,8 +127,16 @@ function mediaIn(body: Body): { count: number; bytes: number } {
   return found;
 }
 
+interface Media {
+  /** Inline pictures, and the characters that they take. */
+  count: number;
+  bytes: number;
+  /** Video, audio or a document: only the context bounds the tokens that it becomes. */
+  isUnbounded: boolean;
+}
+
 /** Part fields that hold media: `image_url` and its like may be a string or `{ url }`, `input_audio` has `{ data }`. */
-function countMedia(part: Body, param: string, found: { count: number; bytes: number }): void {
+function countMedia(part: Body, param: string, found: Media): void {
   for (const [key, value] of Object.entries(part)) {
     if (key === "file" && typeof value === "object" && value !== null && "file_id" in value) {
       throw new EpithreError("zero_retention", "Cannot use a file id: Epithre keeps no files. Send the content inline.", { param });
@@ -144,6 +153,7 @@ function countMedia(part: Body, param: string, found: { count: number; bytes: nu
     }
     found.count += 1;
     found.bytes += media.length;
+    found.isUnbounded ||= key !== "image_url" && key !== "url";
   }
 }
 
@@ -154,12 +164,17 @@ function mediaText(value: unknown): string | undefined {
   return [url, data, fileData].find((text) => typeof text === "string");
 }
 
+/** Form fields that hold files. */
+const pictureFields = new Set(["image", "image[]", "mask"]);
 /** Form fields that are numbers or flags in JSON. */
-const numberFields = new Set(["n", "seed", "output_compression"]);
+const numberFields = new Set(["n", "best_of", "max_tokens", "max_completion_tokens", "seed", "output_compression"]);
 
 function inspectForm(name: EndpointName, bytes: Buffer, contentType: string): Inspection {
   const { parts, boundary, end } = partsOf(bytes, contentType);
   const files = parts.filter((part) => part.file);
+  if (files.some(({ key }) => !pictureFields.has(key))) {
+    throw new EpithreError("invalid_request", "Cannot use form: files go into the fields image, image[] and mask", { param: "image" });
+  }
   const fields: Body = {};
   let textBytes = 0;
   for (const part of parts) {

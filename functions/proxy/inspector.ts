@@ -6,6 +6,8 @@ import type { Endpoint } from "./routes.ts";
 
 /** Bytes. Reading this much takes 2 ms, or 30 ms when it was made to be slow; a hand-over to a thread costs less. */
 const inlineBytesMax = 256 * 1024;
+/** Mebibytes of the thread's heap: 24 MiB of small objects take thirty times as much, and must not end the process. */
+const resourceLimits = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32 };
 /** Bodies that wait for the thread; beyond it callers get 503. */
 const waitingMax = 32;
 
@@ -32,7 +34,7 @@ export function createInspector(): Inspector {
   const waiting = new Map<number, { resolve(reply: InspectorReply): void; reject(error: Error): void }>();
 
   function start(): Worker {
-    const started = new Worker(new URL("./inspector-worker.ts", import.meta.url));
+    const started = new Worker(new URL("./inspector-worker.ts", import.meta.url), { resourceLimits });
     started.unref();
     started.on("message", (reply: InspectorReply) => {
       waiting.get(reply.id)?.resolve(reply);
@@ -41,20 +43,17 @@ export function createInspector(): Inspector {
     });
     started.on("error", () => {
       worker = undefined;
-      for (const { reject } of waiting.values()) {
-        reject(new EpithreError("invalid_json", "Cannot read body: it is nested too deeply or too large to read"));
-      }
+      // Tasks are done in order: the first is the one that it ended on, the others can be tried again.
+      const [first, ...others] = waiting.values();
+      first?.reject(new EpithreError("invalid_json", "Cannot read body: it is nested too deeply, or has too many parts, to read"));
+      for (const { reject } of others) reject(overloaded());
       waiting.clear();
     });
     return started;
   }
 
   async function inspectInThread(endpoint: Endpoint, bytes: Buffer, contentType: string) {
-    if (waiting.size >= waitingMax) {
-      throw new EpithreError("overloaded", "Cannot read this body now: too many large requests at once. Try again.", {
-        retryAfterS: 1,
-      });
-    }
+    if (waiting.size >= waitingMax) throw overloaded();
     worker ??= start();
     worker.ref();
     const owned = ownBuffer(bytes);
@@ -77,6 +76,9 @@ export function createInspector(): Inspector {
     },
   };
 }
+
+const overloaded = () =>
+  new EpithreError("overloaded", "Cannot read this body now: too many large requests at once. Try again.", { retryAfterS: 1 });
 
 /** The memory of `bytes` when nothing else shares it, else a copy: what is moved to a thread is gone here. */
 function ownBuffer(bytes: Buffer): ArrayBuffer {

@@ -183,7 +183,8 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       if (needs.length > 0) needs[0] = Math.max(0, needs[0]! - freeMicro(account.lease, sentAtMs));
       return {
         accountId: account.id,
-        leaseId: account.lease && sentAtMs < account.lease.spendUntilMs ? account.lease.id : null,
+        // Also one that is no longer spent here: if it still lives, its running holds keep it.
+        leaseId: account.lease?.id ?? null,
         needsMicro: needs.length > 0 ? needs : [0],
         wantMicro: Math.min(Math.floor(holdMicroMax / 4), Math.ceil(wanted)),
       };
@@ -309,6 +310,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
 
   return {
     take(accountId, amountMicro) {
+      if (!Number.isSafeInteger(amountMicro) || amountMicro < 0) throw new RangeError("a hold is a number of micro-rupiah");
       const account = accountOf(accountId);
       if (account.waiting.length === 0) {
         const hold = tryHold(account, amountMicro);

@@ -9,8 +9,6 @@ import type { Member } from "./json-members.ts";
 const partsMax = 64;
 /** Bytes of one part's headers. */
 const partHeaderBytesMax = 4_096;
-/** RFC 2046 allows a boundary of 70 characters. */
-const boundaryCharactersMax = 70;
 
 /** `keyStart` is the first byte of the part's boundary line, `valueEnd` the last byte of its value. */
 export interface Part extends Member {
@@ -33,8 +31,11 @@ export function partsOf(bytes: Buffer, contentType: string): { parts: Part[]; bo
     if (parts.length === partsMax) throw refuse(`more than ${partsMax} parts`);
     const headersEnd = bytes.indexOf("\r\n\r\n", afterDelimiter);
     if (headersEnd < 0 || headersEnd - afterDelimiter > partHeaderBytesMax) throw refuse("a part's headers do not end");
-    const next = bytes.indexOf(`\r\n--${boundary}`, headersEnd + 2, "latin1");
-    if (next < 0) throw refuse("its last boundary is missing");
+    // Readers differ on a boundary that no line end stands before: there must be none.
+    const found = bytes.indexOf(delimiter, afterDelimiter);
+    if (found < 0) throw refuse("its last boundary is missing");
+    const next = found - 2;
+    if (next < headersEnd + 2 || bytes.toString("latin1", next, found) !== "\r\n") throw refuse("a boundary stands inside a part");
     const headers = bytes.toString("utf8", afterDelimiter, headersEnd);
     parts.push({
       ...dispositionOf(headers),
@@ -47,17 +48,21 @@ export function partsOf(bytes: Buffer, contentType: string): { parts: Part[]; bo
 }
 
 function boundaryOf(contentType: string): string {
-  const match = /^multipart\/form-data\s*;(?:[^;]*;)*?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))/i.exec(contentType);
+  // One parameter and nothing else: readers differ on which of several boundaries counts.
+  const match = /^multipart\/form-data\s*;\s*boundary=(?:"([\w'()+,\-./:=? ]{1,70})"|([\w'()+\-.]{1,70}))\s*$/i.exec(contentType);
   const boundary = match?.[1] ?? match?.[2];
-  if (!boundary || boundary.length > boundaryCharactersMax) {
+  if (!boundary) {
     throw new EpithreError("unsupported_media_type", "Cannot read body: send multipart/form-data with a boundary");
   }
   return boundary;
 }
 
+/** Exactly one name and one file name, written one way: readers differ on which of several counts. */
+const disposition = /^form-data; ?name="([^"\\]{1,256})"(; ?filename="[^"]+"(?:; ?filename\*=[^;"]+)?)?$/i;
+
 function dispositionOf(headers: string): { key: string; file: boolean } {
-  const line = /^content-disposition:[ \t]*form-data;(.*)$/im.exec(headers)?.[1];
-  const name = line && /(?:^|;)[ \t]*name="([^"]{1,256})"/i.exec(line)?.[1];
-  if (!name) throw refuse("a part has no name");
-  return { key: name, file: /(?:^|;)[ \t]*filename\*?=/i.test(line) };
+  const lines = headers.split("\r\n").filter((line) => /^content-disposition[ \t]*:/i.test(line));
+  const match = lines.length === 1 ? disposition.exec(lines[0]!.slice(lines[0]!.indexOf(":") + 1).trim()) : null;
+  if (!match) throw refuse('each part needs one line `content-disposition: form-data; name="..."`, and a filename where it is a file');
+  return { key: match[1]!, file: match[2] !== undefined };
 }

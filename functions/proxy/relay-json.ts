@@ -22,13 +22,13 @@ export function readAnswer(call: Call, bytes: Buffer): JsonAnswer | undefined {
   try {
     if (bytes.length <= parsedBytesMax) JSON.parse(bytes.toString("utf8"));
     const found = usageIn(bytes);
+    if (imagesIn(bytes) > call.bounds.imagesMax && call.endpoint.kind === "image") return undefined;
     const images = call.endpoint.kind === "image" ? Math.min(imagesIn(bytes), call.bounds.imagesMax) : 0;
     const reported = found && readUsage(found.value, call.bounds, call.model.contextTokens * call.inspection.prompts);
     const withCost = (chargedMicro: number) =>
-      found ? splice(bytes, [{ start: found.end - 1, end: found.end - 1, text: costFields(chargedMicro) }]) : bytes;
-    // Images are priced by the picture: an image engine need not report tokens.
-    if (!found && images > 0) return { usage: { ...noUsage, images }, source: "counted", withCost };
-    if (!reported) return { usage: noUsage, source: "invalid", withCost };
+      found && found.hasMembers ? splice(bytes, [{ start: found.end - 1, end: found.end - 1, text: costFields(chargedMicro) }]) : bytes;
+    // Images are priced by the picture: an image engine need not report tokens, or may report them oddly.
+    if (!reported) return { usage: { ...noUsage, images }, source: images > 0 ? "counted" : "invalid", withCost };
     return { usage: { ...reported, images }, source: "reported", withCost };
   } catch {
     return undefined;
@@ -36,10 +36,11 @@ export function readAnswer(call: Call, bytes: Buffer): JsonAnswer | undefined {
 }
 
 /** The top-level usage object; throws when the bytes are no object. */
-function usageIn(bytes: Buffer): { value: unknown; end: number } | undefined {
+function usageIn(bytes: Buffer): { value: object; hasMembers: boolean; end: number } | undefined {
   const member = membersOf(bytes).members.find(({ key }) => key === "usage");
   if (!member || bytes[member.valueStart] !== 0x7b) return undefined;
-  return { value: JSON.parse(bytes.toString("utf8", member.valueStart, member.valueEnd)), end: member.valueEnd };
+  const value = JSON.parse(bytes.toString("utf8", member.valueStart, member.valueEnd)) as object;
+  return { value, hasMembers: Object.keys(value).length > 0, end: member.valueEnd };
 }
 
 const pictureKey = Buffer.from('"b64_json"');

@@ -17,6 +17,10 @@ const eventBytesMax = 1024 * 1024;
 /** Bytes held back until the settlement: final events are small, many of them a fault. */
 const withheldBytesMax = 4 * 1024 * 1024;
 
+/** Events beyond the output limit that a stream may have: engines split some tokens and announce tool calls. */
+const overrunFactor = 2;
+const overrunSlack = 64;
+
 export type UsageSource = "reported" | "counted" | "invalid" | "none";
 
 /** How a stream ended, for its settlement. */
@@ -81,7 +85,8 @@ export function createStreamRelay(call: Call, response: ServerResponse): StreamR
       return;
     }
     const event = batch.bytes.subarray(start, end);
-    if (keepsUsage) withhold(event, usage && usage.end - 1 - start);
+    // An empty object would need no comma before the cost: it is left as it is.
+    if (keepsUsage) withhold(event, usage && usage.end - usage.start > 2 ? usage.end - 1 - start : undefined);
     else if (!usageOnly) withhold(splice(event, [{ start: usage.cutStart - start, end: usage.cutEnd - start, text: "" }]), undefined);
   }
 
@@ -103,6 +108,8 @@ export function createStreamRelay(call: Call, response: ServerResponse): StreamR
     const pieces: Buffer[] = [];
     for (let index = 0; index < ranges.length; index += 2) pieces.push(bytes.subarray(ranges[index], ranges[index + 1]));
     if (pieces.length > 0) response.write(joined(pieces));
+    // An engine that ignores its output limit would generate for nothing.
+    if (deltas > call.bounds.completionTokensMax * overrunFactor + overrunSlack) return "failed";
     return withheldBytes > withheldBytesMax ? "failed" : state;
   }
 

@@ -21,12 +21,14 @@ const tokenLimit = z.int().min(1).nullish();
 const flag = z.boolean().nullish();
 const ratio = z.number().min(-2).max(2).nullish();
 
+/** What decides the worst case of a call is checked on every endpoint, also where it means nothing. */
+const priced = { n: count, best_of: count, max_tokens: tokenLimit, max_completion_tokens: tokenLimit };
+
 const generation = {
+  ...priced,
   model,
   stream: flag,
   stream_options: z.looseObject({ include_usage: flag, continuous_usage_stats: flag }).nullish(),
-  n: count,
-  max_tokens: tokenLimit,
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   frequency_penalty: ratio,
@@ -41,11 +43,16 @@ const Message = z.looseObject({
   content: z.union([z.string(), z.array(z.looseObject({})).max(partsMax)]).nullish(),
 });
 
+/** Switches of the model's own template. A template of the caller's would be a program that runs in the engine. */
+const templateArguments = z
+  .record(z.string().max(64), z.union([z.boolean(), z.number(), z.string().max(64)]))
+  .refine((given) => !("chat_template" in given) && !("tokenize" in given), "must not bring a template of its own");
+
 const Chat = z.looseObject({
   ...generation,
   messages: z.array(Message).min(1).max(messagesMax),
-  max_completion_tokens: tokenLimit,
   logprobs: flag,
+  chat_template_kwargs: templateArguments.nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   tools: z.array(z.looseObject({ type: z.string() })).max(1_024).nullish(),
   response_format: z.looseObject({ type: z.string() }).nullish(),
@@ -63,13 +70,14 @@ const inputs = z.union([
 const Completion = z.looseObject({
   ...generation,
   prompt: inputs,
-  best_of: count,
   logprobs: z.int().min(0).max(20).nullish(),
   echo: flag,
 });
 
 const Embedding = z.looseObject({
+  ...priced,
   model,
+  stream: z.literal(false, "must be false: embeddings do not stream").nullish(),
   input: inputs,
   encoding_format: z.enum(["float", "base64"]).nullish(),
   dimensions: z.int().min(1).nullish(),
@@ -77,8 +85,8 @@ const Embedding = z.looseObject({
 
 /** Streams of partial images are not offered; the form field or JSON field must be false or absent. */
 const image = {
+  ...priced,
   model,
-  n: count,
   size: z.string().max(32).nullish(),
   quality: z.string().max(32).nullish(),
   response_format: z

@@ -47,8 +47,11 @@ export function readEvent(text: string, start: number, end: number): StreamEvent
   return readUsageEvent(event, data.start, usageAt, { ...delta, final });
 }
 
+/** What a model can generate besides content: reasoning, and calls of tools or functions. */
+const otherOutput = /"reasoning(?:_content)?":\s*"[^"]|"tool_calls":\s*\[\s*\{|"function_call":\s*\{/;
+
 function isEmpty(event: string): boolean {
-  return ['"content":""', '"content":null', '"text":""'].some((empty) => event.includes(empty)) && !event.includes('"tool_calls":[{');
+  return ['"content":""', '"content":null', '"text":""'].some((empty) => event.includes(empty)) && !otherOutput.test(event);
 }
 
 /** Some choice has a finish reason other than null. */

@@ -72,6 +72,48 @@ describe("inspect()", () => {
     expect(error.detail.param).toBe(param);
   });
 
+  test.each(["n", "best_of", "max_tokens", "max_completion_tokens"])("checks %s on every endpoint: it decides the worst case", (field) => {
+    const bodies: Record<string, object> = {
+      "/v1/chat/completions": { model: "m", messages },
+      "/v1/completions": { model: "m", prompt: "x" },
+      "/v1/embeddings": { model: "m", input: "x" },
+      "/v1/images/generations": { model: "m", prompt: "x" },
+    };
+    for (const [path, body] of Object.entries(bodies)) {
+      for (const wrong of ["x", -1, 0.5, 1e300, [2]]) {
+        expect(thrownBy(() => read({ ...body, [field]: wrong }, endpoint(path))).detail.param).toBe(field);
+      }
+    }
+  });
+
+  test("bounds video and sound by the context, and takes no template of the caller's", () => {
+    const sound = { type: "input_audio", input_audio: { data: "QUJD", format: "wav" } };
+    const call = admit(chat, model, price, read({ model: "m", messages: [{ role: "user", content: [sound] }] }));
+    expect(call.bounds.promptTokensMax).toBe(1_000);
+    const templates = { chat_template: "{% for i in range(99999) %}x{% endfor %}" };
+    expect(thrownBy(() => read({ model: "m", messages, chat_template_kwargs: templates })).detail.param).toBe("chat_template_kwargs");
+    read({ model: "m", messages, chat_template_kwargs: { enable_thinking: false } });
+  });
+
+  test.each([
+    ['Content-Disposition: form-data; name="style"; name="n"', "two names"],
+    ["Content-Disposition: form-data; name=\"style\"; name*=utf-8''n", "a name in another form"],
+    ['Content-Disposition: form-data; name="style"\r\nContent-Disposition: form-data; name="n"', "two lines"],
+    ['Content-Disposition: form-data; name="n"; filename=""', "an empty file name"],
+    ['Content-Disposition: form-data; name="other"; filename="a"', "a file in another field"],
+  ])("refuses a form whose parts readers could take for others: %s", (head) => {
+    const parts = ['form-data; name="model"\r\n\r\nm', 'form-data; name="prompt"\r\n\r\nx', 'form-data; name="image"; filename="a.png"\r\n\r\nPNG'];
+    const bytes = Buffer.from(`${parts.map((part) => `--A\r\nContent-Disposition: ${part}\r\n`).join("")}--A\r\n${head}\r\n\r\n16\r\n--A--\r\n`);
+    expect(thrownBy(() => inspect(endpoint("/v1/images/edits"), bytes, "multipart/form-data; boundary=A")).status).toBe(400);
+  });
+
+  test("refuses a form with a boundary inside a part, and a type with two boundaries", () => {
+    const edits = endpoint("/v1/images/edits");
+    const bytes = Buffer.from('--A\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\n--A\n\r\n--A--\r\n');
+    expect(thrownBy(() => inspect(edits, bytes, "multipart/form-data; boundary=A")).status).toBe(400);
+    expect(thrownBy(() => inspect(edits, bytes, "multipart/form-data; boundary=A; boundary=B")).status).toBe(415);
+  });
+
   test("never quotes the caller's text in an error (content.none)", () => {
     const secret = "canary-5fd1";
     for (const body of [`{"a": "${secret}`, { model: secret, messages: [{ role: secret.repeat(9), content: 1 }] }, { model: { [secret]: secret } }]) {
@@ -153,10 +195,19 @@ describe("bodyFor()", () => {
   test("always writes the output limit (design: the bound must hold)", () => {
     expect(forwarded({ model: "m", messages }).body.max_tokens).toBe(200);
     expect(forwarded({ model: "m", messages, max_tokens: null }).body.max_tokens).toBe(200);
-    expect(forwarded({ model: "m", messages, max_completion_tokens: 9 }).body).toMatchObject({ max_completion_tokens: 9 });
+    const other = forwarded({ model: "m", messages, max_completion_tokens: 9 }).body;
+    expect(other).toMatchObject({ max_tokens: 9 });
+    expect(other).not.toHaveProperty("max_completion_tokens");
     const both = forwarded({ model: "m", messages, max_tokens: 11, max_completion_tokens: 9 }).body;
     expect(both).toMatchObject({ max_tokens: 9 });
     expect(both).not.toHaveProperty("max_completion_tokens");
+  });
+
+  test("writes the limit of a completion too, by the one name that every engine reads", () => {
+    const completions = endpoint("/v1/completions");
+    const body = { model: "m", prompt: "x", max_completion_tokens: 1 };
+    const { bytes } = bodyFor(admit(completions, model, price, read(body, completions)), Buffer.from(JSON.stringify(body)), "vllm", "salt");
+    expect(JSON.parse(bytes.toString()).max_tokens).toBe(1);
   });
 
   test("drops what no engine should see and counts it (content.none)", () => {

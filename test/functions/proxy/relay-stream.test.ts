@@ -123,6 +123,19 @@ describe("createStreamRelay()", () => {
     expect(twice.end(undefined)).toMatchObject({ source: "reported", usage: { completionTokens: 3 } });
   });
 
+  test("leaves an empty usage as it is: a cost in it would be no JSON", () => {
+    const { relay, text } = relayOf({ includeUsage: true });
+    relay.push(Buffer.from(`${delta("a")}${finish()}data: {"choices":[],"usage":{}}\n\n${done}`));
+    expect(relay.end(undefined).source).toBe("invalid");
+    relay.finish(0);
+    expect(text()).toContain('"usage":{}}');
+  });
+
+  test("cuts an engine that ignores its output limit", () => {
+    const { relay } = relayOf();
+    expect(relay.push(Buffer.from(delta("a").repeat(3_000)))).toBe("failed");
+  });
+
   test("fails on the engine's own error, on bytes that are no text, and on an endless line", () => {
     expect(relayOf().relay.push(Buffer.from('data: {"error":{"message":"x"}}\n\n'))).toBe("failed");
     expect(relayOf().relay.push(Buffer.from('data: {"choices":[\n\n'))).toBe("failed");

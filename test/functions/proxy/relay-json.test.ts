@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import type { Call } from "../../../functions/proxy/call.ts";
+import { readAnswer } from "../../../functions/proxy/relay-json.ts";
+
+function callOf(kind: "chat" | "image"): Call {
+  return {
+    endpoint: { kind },
+    bounds: { promptTokensMax: 100, completionTokensMax: 50, imagesMax: 2 },
+    inspection: { prompts: 1 },
+    model: { contextTokens: 100 },
+  } as Call;
+}
+
+const read = (kind: "chat" | "image", value: unknown) => readAnswer(callOf(kind), Buffer.from(JSON.stringify(value)));
+const picture = { b64_json: "AAAA" };
+
+test("readAnswer() adds the cost to the usage, and nothing to an empty one", () => {
+  const usage = { prompt_tokens: 5, completion_tokens: 7 };
+  expect(JSON.parse(read("chat", { choices: [], usage })!.withCost(1_500_000).toString()).usage).toEqual({ ...usage, cost: 1.5, cost_micro_rupiah: 1_500_000 });
+  expect(read("chat", { choices: [], usage: {} })!.withCost(0).toString()).toBe('{"choices":[],"usage":{}}');
+});
+
+test.each([
+  [{ data: [picture, picture] }, 2],
+  [{ data: [picture], usage: { total_tokens: 5 } }, 1],
+  [{ data: [picture], usage: { prompt_tokens: 3, completion_tokens: 4 } }, 1],
+])("readAnswer() counts the pictures of %j whatever the engine says of tokens", (value, images) => {
+  expect(read("image", value)!.usage.images).toBe(images);
+});
+
+test("readAnswer() takes no answer with more pictures than were paid for, and none that is no JSON", () => {
+  expect(read("image", { data: [picture, picture, picture] })).toBeUndefined();
+  expect(readAnswer(callOf("chat"), Buffer.from("{"))).toBeUndefined();
+});
