@@ -73,8 +73,9 @@ export function readConfig<Shape extends Record<string, Source<z.ZodType>>>(
   const entries = Object.entries({ ...runtimeShape, ...shape } as Record<string, Source<z.ZodType>>).map(
     ([key, { from, name, schema }]) => {
       const where = from === "secret" ? `secret ${name} (a file in ${secretsFolder})` : `setting ${name}`;
-      const result = schema.safeParse(from === "secret" ? readSecret(secretsFolder, name) : Deno.env.get(name));
-      if (!result.success) problems.push(`${where}: ${result.error.issues[0]?.message ?? "is wrong"}`);
+      const value = from === "secret" ? readSecret(secretsFolder, name) : Deno.env.get(name);
+      const result = schema.safeParse(value);
+      if (!result.success) problems.push(`${where}: ${value === undefined ? "is missing" : result.error.issues[0]!.message}`);
       return [key, result.data];
     },
   );

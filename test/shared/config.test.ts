@@ -63,10 +63,10 @@ test("readConfig() names everything that is missing or wrong at once, and no val
     "setting PORT: ",
     "setting some_url: ",
     "setting some_list: is not JSON",
-    "setting missing_setting: ",
-    "setting missing_flag: ",
+    "setting missing_setting: is missing",
+    "setting missing_flag: is missing",
     `secret short-secret ${where}: `,
-    `secret missing-secret ${where}: `,
+    `secret missing-secret ${where}: is missing`,
     `secret url-secret ${where}: `,
   ]) {
     expect(problem).toContain(name);
