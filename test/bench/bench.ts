@@ -17,10 +17,13 @@ const durationMs = flags.quick ? 2_000 : 5_000;
 const warmupMs = flags.quick ? 500 : 1_500;
 const connectionCounts = [1, 16, 128];
 const openStreams = flags.quick ? 300 : 1_000;
-/** Share of the machine that must be busy at 16 and 128 connections for a comparison to count. */
-const busyShareMin = 0.85;
+/**
+ * Share of the machine that must be busy at 16 and 128 connections for a comparison to count: on two processors a
+ * single-threaded server that is the bottleneck keeps one busy, and load and backend half of the other.
+ */
+const busyShareMin = 0.7;
 /** The backend alone must be at least this many times as fast as the pass-through before it. */
-const backendFactorMin = 1.5;
+const backendFactorMin = 1.3;
 /** Resident memory may grow by this between the first and the last round under the same load. */
 const growthMax = 1.25;
 
