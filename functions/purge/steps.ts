@@ -1,6 +1,6 @@
 /** The steps of a run, from the rows of the policy's retention data. Each does one bounded piece of work at a time. */
 import type { Sql } from "#shared/db.ts";
-import { type BackupWindowDays, erasureGraceDays, limitDays, liveLimitDays, purgeLeadHours, retention, type Retention } from "#shared/stored-data.ts";
+import { type BackupWindowDays, erasureGraceDays, liveLimitDays, purgeLeadHours, retention, type Retention } from "#shared/stored-data.ts";
 import { closeLeases, deleteDueRows, dropDueSlice, eraseDueAccount, keepSlicesAhead, personParts, rewritePersons } from "./queries.ts";
 
 export interface Run {

@@ -1,8 +1,8 @@
 /** A second proxy beside the stack's own: the same program, settings and secrets, on another port. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
+import { findFreePorts } from "#infra/local/ports.ts";
 import type { Stack } from "./stack.ts";
 import { waitFor } from "./wait.ts";
 
@@ -14,7 +14,7 @@ export interface Replica {
 }
 
 export async function startReplica(stack: Stack): Promise<Replica> {
-  const port = await freePort();
+  const [port] = await findFreePorts(1);
   const child = spawn(process.execPath, [main], {
     env: { ...stack.environmentOf("proxy"), PORT: String(port) },
     stdio: "ignore",
@@ -30,13 +30,4 @@ export async function startReplica(stack: Stack): Promise<Replica> {
       await ended;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
