@@ -12,7 +12,7 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   accounts: { "keep.account": ["id", "status", "closed_at", "audit_alias", "changed_xid"] },
   persons: { "keep.account": ["account_id", "email", "name", "password_hash"] },
   // Mail about the account that waits; it holds neither address nor text.
-  outbox: { "keep.account": ["id", "account_id", "template", "created_at", "attempts", "next_attempt_at"] },
+  outbox: { "keep.account": ["id", "account_id", "template", "object_id", "month", "model_id", "created_at", "attempts", "next_attempt_at"] },
   // A key's limits, models and expiry count as its scopes.
   api_keys: {
     "keep.key": [

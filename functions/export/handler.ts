@@ -1,7 +1,7 @@
 /** GET /v1/usage.csv: the caller's own usage log, whole or from where it broke off (right.export). */
+import type { AccountOf } from "#shared/caller.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError, errorResponse } from "#shared/errors.ts";
-import type { AccountOf } from "./caller.ts";
 import { findUsagePage } from "./queries.ts";
 import { type IdRange, idRange } from "./range.ts";
 import { UsageQuery } from "./schema.ts";

@@ -12,7 +12,7 @@ run(async () => {
   const config = readConfig(configShape);
   const log = createLog("key-auth");
   const database = createDatabasePool({ url: config.databaseUrl, log });
-  const edgeSecrets = { proxy: config.proxySecret, export: config.exportSecret };
+  const edgeSecrets = { proxy: config.proxySecret, billing: config.billingSecret, export: config.exportSecret };
   return serve({
     name: "key-auth",
     port: config.port,

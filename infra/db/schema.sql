@@ -57,7 +57,7 @@ alter table api_keys add constraint api_keys_name_length CHECK ((length(name) <=
 alter table api_keys add constraint api_keys_pkey PRIMARY KEY (id);
 alter table api_keys add constraint api_keys_prefix_form CHECK ((prefix ~ '^ep_[0-9A-Za-z]{9}$'::text));
 alter table api_keys add constraint api_keys_requests_per_minute_check CHECK ((requests_per_minute > 0));
-alter table api_keys add constraint api_keys_scopes_known CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['chat'::text, 'embeddings'::text, 'images'::text, 'models'::text, 'usage'::text])));
+alter table api_keys add constraint api_keys_scopes_known CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['chat'::text, 'embeddings'::text, 'images'::text, 'models'::text, 'usage'::text, 'billing'::text])));
 alter table api_keys add constraint api_keys_tokens_per_minute_check CHECK ((tokens_per_minute > 0));
 create index api_keys_account ON api_keys USING btree (account_id);
 create index api_keys_changed ON api_keys USING btree (changed_xid);
@@ -188,10 +188,16 @@ create table outbox (
   template mail_template not null,
   created_at timestamp with time zone not null default now(),
   attempts integer not null default 0,
-  next_attempt_at timestamp with time zone not null default now()
+  next_attempt_at timestamp with time zone not null default now(),
+  object_id uuid,
+  month date,
+  model_id smallint
 );
 alter table outbox add constraint outbox_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table outbox add constraint outbox_attempts_check CHECK ((attempts >= 0));
+alter table outbox add constraint outbox_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table outbox add constraint outbox_month_begins CHECK ((EXTRACT(day FROM month) = (1)::numeric));
+alter table outbox add constraint outbox_one_parameter CHECK ((num_nonnulls(object_id, month, model_id) <= 1));
 alter table outbox add constraint outbox_pkey PRIMARY KEY (id);
 create index outbox_account ON outbox USING btree (account_id);
 create index outbox_due ON outbox USING btree (next_attempt_at);
@@ -316,7 +322,7 @@ create function note_person_rewrites(uuid) returns integer language plpgsql secu
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
 create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
-create function queue_mail(uuid,mail_template) returns void language sql set search_path=public, pg_temp; -- 6f17d911fca1
+create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
 create function recall_leases(uuid,uuid) returns boolean language plpgsql set search_path=public, pg_temp; -- 87ba2a0bee09
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
@@ -326,7 +332,7 @@ create function refuse_young_audit_deletion() returns trigger language plpgsql; 
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- fbd662937e4b
-create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- ed0e0a2fc17c
+create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
 create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6

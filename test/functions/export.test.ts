@@ -2,17 +2,18 @@ import { randomUUID } from "node:crypto";
 import { parse } from "csv-parse/sync";
 import { serve, type RunningFunction } from "openfaas-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createAccountOf } from "#shared/caller.ts";
 import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
 import { createInternalClient, type InternalClient } from "#shared/http.ts";
 import { uuidv7, uuidv7TimeMs } from "#shared/ids.ts";
 import { generateKey } from "#shared/keys.ts";
-import { createAccountOf } from "../../functions/export/caller.ts";
 import { createHandler } from "../../functions/export/handler.ts";
 import { findUsagePage, pageRows } from "../../functions/export/queries.ts";
 import { idRange } from "../../functions/export/range.ts";
 import { streamUsage } from "../../functions/export/usage-stream.ts";
 import { createHandler as createKeyAuth } from "../../functions/key-auth/handler.ts";
+import { VerdictsAnswer } from "../../functions/key-auth/schema.ts";
 import { addKey, addModel, openAccount } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { waitFor } from "../support/wait.ts";
@@ -60,7 +61,7 @@ function clientAt(port: number): InternalClient {
 }
 
 function exportWith({ database = pool, keyAuth: asked = client }: { database?: DatabasePool; keyAuth?: InternalClient }) {
-  return createHandler({ accountOf: createAccountOf(asked), database });
+  return createHandler({ accountOf: createAccountOf({ keyAuth: asked, answer: VerdictsAnswer, scope: "usage", task: "export usage" }), database });
 }
 
 interface Person {
