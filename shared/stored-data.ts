@@ -44,7 +44,12 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "created_at",
     ],
   },
-  prices: { none: ["version", "model_id", "effective_at", "input_micro", "cached_input_micro", "output_micro", "image_micro"] },
+  prices: {
+    none: [
+      "version", "model_id", "effective_at", "input_micro", "cached_input_micro", "output_micro", "image_micro", "line_of", "size",
+      "quality",
+    ],
+  },
   operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
   purge_steps: { none: ["run_id", "step", "live_days", "done"] },
@@ -77,6 +82,7 @@ export const boundText: Record<string, string> = {
   "api_keys.scopes": "a closed list",
   "api_keys.models": "names of the price book",
   "models.name": "set by operators, of one form",
+  "prices.size": "set by operators, of one form",
   "purge_runs.confirmed_by": "a closed list",
   "migrations.name": "a file of the repository",
   "migrations.digest": "SHA-256 of that file",

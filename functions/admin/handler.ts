@@ -54,11 +54,19 @@ async function read<Schema extends z.ZodType>(request: Request, schema: Schema):
   throw new EpithreError("invalid_request", `Cannot use body: ${problem}`, unknown ? {} : { param });
 }
 
-const refusalOf: Record<string, Refusal> = { EP404: "missing", EP409: "conflict", "23505": "conflict", EP402: "short", "23514": "malformed" };
+const refusalOf: Record<string, Refusal> = {
+  EP404: "missing",
+  EP409: "conflict",
+  "23505": "conflict",
+  EP410: "past",
+  EP402: "short",
+  "23514": "malformed",
+};
 
 const kindOf: Record<Refusal, ErrorKind> = {
   missing: "not_found",
   conflict: "conflict",
+  past: "invalid_request",
   short: "insufficient_quota",
   malformed: "invalid_request",
 };

@@ -66,10 +66,11 @@ export async function enableModel(sql: Sql, { id, enabled }: Asked<typeof Enable
 
 export async function createPrice(sql: Sql, asked: Asked<typeof CreatePrice>): Promise<number> {
   const effectiveAt = asked.effectiveAtMs === undefined ? null : new Date(asked.effectiveAtMs);
+  const lines = asked.lines.map(({ size, quality, imageMicro }) => ({ size, quality, image_micro: imageMicro }));
   const [row] = await sql<{ version: number }[]>`
     select admin_create_price(
       ${asked.model}, coalesce(${effectiveAt}::timestamptz, now()), ${asked.inputMicro}, ${asked.cachedInputMicro},
-      ${asked.outputMicro}, ${asked.imageMicro}
+      ${asked.outputMicro}, ${asked.imageMicro}, ${sql.json(lines)}
     ) as version
   `;
   return row!.version;

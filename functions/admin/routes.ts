@@ -30,10 +30,10 @@ import {
 } from "./schema.ts";
 
 /**
- * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP402 and a check.
+ * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP402 and a check.
  * Its own texts could quote a row.
  */
-export type Refusal = "missing" | "conflict" | "short" | "malformed";
+export type Refusal = "missing" | "conflict" | "past" | "short" | "malformed";
 
 export interface Route<Schema extends z.ZodType> {
   /** What an error says that could not be done. */
@@ -94,7 +94,16 @@ export const routes: Record<string, Route<z.ZodType>> = {
   ),
   "/models": route("enter model", CreateModel, { conflict: "a model has this name already" }, createModel),
   "/models/enable": route("change model", EnableModel, { missing: noModel }, enableModel),
-  "/prices": route("set price", CreatePrice, { missing: noModel }, async (sql, asked) => ({ version: await createPrice(sql, asked) })),
+  "/prices": route(
+    "set price",
+    CreatePrice,
+    {
+      missing: noModel,
+      conflict: "a line is given twice, or the model makes no images and has lines",
+      past: "its time has passed; leave it out for a price that is in force at once",
+    },
+    async (sql, asked) => ({ version: await createPrice(sql, asked) }),
+  ),
   "/purge/confirm": route("confirm gap", Nothing, { missing: "purge has refused nothing" }, confirmPurgeGap),
   "/balance": route("read balance", NamedAccount, { missing: noAccount }, async (sql, { accountId }) => {
     const { balanceMicro, availableMicro } = await readBalance(sql, accountId);

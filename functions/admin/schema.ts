@@ -1,6 +1,6 @@
 /** What operators may ask for. */
 import { z } from "zod";
-import { modelKinds, scopes } from "#shared/policy.ts";
+import { imageQualities, modelKinds, scopes } from "#shared/policy.ts";
 
 const accountId = z.uuid();
 const modelId = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$/, "must be letters, digits and . _ : / - (128 at most)");
@@ -64,6 +64,15 @@ export const CreateModel = z.strictObject({
 });
 export const EnableModel = z.strictObject({ id: modelId, enabled: z.boolean() });
 
+/** Images of one size, one quality or both at a price of their own. */
+const PriceLine = z
+  .strictObject({
+    size: z.string().regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, "must be WIDTHxHEIGHT in pixels, such as 1024x1024").nullable().default(null),
+    quality: z.enum(imageQualities).nullable().default(null),
+    imageMicro: priceMicro,
+  })
+  .refine(({ size, quality }) => size !== null || quality !== null, "must name a size, a quality or both: the price itself is for all others");
+
 /** Without a time the price is in force at once. */
 export const CreatePrice = z.strictObject({
   model: modelId,
@@ -72,6 +81,7 @@ export const CreatePrice = z.strictObject({
   cachedInputMicro: priceMicro,
   outputMicro: priceMicro,
   imageMicro: priceMicro,
+  lines: z.array(PriceLine).max(64).default([]),
 });
 
 export const Nothing = z.strictObject({});

@@ -2,8 +2,10 @@
 import { createHmac } from "node:crypto";
 import { EpithreError } from "#shared/errors.ts";
 import { holdMicroMax, type MicroRupiah } from "#shared/money.ts";
+import { priceOf } from "#shared/pricing.ts";
 import type { Model, Price } from "../billing/schema.ts";
 import type { BackendConfig } from "./config.ts";
+import { dearestImagePrice } from "./image-price.ts";
 import type { Inspection } from "./inspection.ts";
 import { editMembers, splice, type Edit } from "./json-members.ts";
 import type { Endpoint } from "./routes.ts";
@@ -51,7 +53,8 @@ export function admit(endpoint: Endpoint, model: Model, price: Price, inspection
     completionTokensMax: prompts * choices * (outputLimit ?? (endpoint.kind === "image" ? model.outputTokensMax : 0)),
     imagesMax: endpoint.kind === "image" ? choices : 0,
   };
-  return { endpoint, model, price, inspection, bounds, outputLimit, holdMicro: worstCaseMicro(bounds, price) };
+  const dearest = endpoint.kind === "image" ? dearestImagePrice(price, inspection) : price;
+  return { endpoint, model, price, inspection, bounds, outputLimit, holdMicro: worstCaseMicro(bounds, dearest) };
 }
 
 /**
@@ -86,14 +89,8 @@ function worstCaseMicro(bounds: Bounds, price: Price): MicroRupiah {
 }
 
 /** Never more than the hold: the price and the bound were fixed when it was taken. */
-export function costMicro(call: Call, usage: Usage): MicroRupiah {
-  const { price, holdMicro } = call;
-  const micro =
-    (usage.promptTokens - usage.cachedTokens) * price.inputMicro +
-    usage.cachedTokens * price.cachedInputMicro +
-    usage.completionTokens * price.outputMicro +
-    usage.images * price.imageMicro;
-  return Math.min(micro, holdMicro);
+export function costMicro(call: Call, usage: Usage, price = call.price): MicroRupiah {
+  return Math.min(priceOf(usage, price), call.holdMicro);
 }
 
 /** The version in force at `nowMs`; versions come newest first. */

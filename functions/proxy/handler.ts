@@ -145,7 +145,7 @@ function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold:
       headers,
       contentType: body.contentType,
       bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, deps.cacheSaltOf(accountId)),
-      settle: (usage, status) => settle(deps, exchange, verdict, call, hold, usage, status),
+      settle: (usage, status, price) => settle(deps, exchange, verdict, call, hold, usage, status, price),
       abandon: () => hold.release(0),
       onCut: (cut) => runningCalls.add(accountId, cut),
     },
@@ -160,6 +160,7 @@ function settle(
   hold: Hold,
   usage: Usage,
   status: number,
+  price = call.price,
 ): Promise<number> {
   rateLimits.spend(verdict, usage.promptTokens + usage.completionTokens);
   metrics.used(call.model.id, usage);
@@ -171,9 +172,9 @@ function settle(
       leaseId: hold.leaseId,
       model: call.model.id,
       endpoint: call.endpoint.name,
-      priceVersion: call.price.version,
+      priceVersion: price.version,
       ...usage,
-      costMicro: costMicro(call, usage),
+      costMicro: costMicro(call, usage, price),
       latencyMs: Math.round(clock.monotonicMs() - startedAtMs),
       status,
     },

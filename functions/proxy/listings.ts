@@ -1,6 +1,7 @@
 /** What a caller can look up with a key: the models with their prices, and the key's own limits and balance. */
 import { EpithreError } from "#shared/errors.ts";
 import { formatRupiah } from "#shared/money.ts";
+import { pricingOf } from "#shared/price-list.ts";
 import type { BalanceAnswer, Model } from "../billing/schema.ts";
 import type { Verdict } from "../key-auth/schema.ts";
 import { priceInForce } from "./call.ts";
@@ -29,7 +30,6 @@ function isVisible(model: Model, { models }: Verdict): boolean {
 
 /** OpenAI's model object with what a self-hosted model also has: kind, lengths, and prices per million tokens. */
 function describe(model: Model, nowMs: number) {
-  const price = priceInForce(model, nowMs)!;
   return {
     id: model.id,
     object: "model",
@@ -38,16 +38,7 @@ function describe(model: Model, nowMs: number) {
     kind: model.kind,
     context_length: model.contextTokens,
     max_output_tokens: model.outputTokensMax,
-    // Micro-rupiah per token is rupiah per million tokens: the number needs no conversion.
-    pricing: {
-      currency: "IDR",
-      unit: "rupiah",
-      version: price.version,
-      input_per_million_tokens: price.inputMicro,
-      cached_input_per_million_tokens: price.cachedInputMicro,
-      output_per_million_tokens: price.outputMicro,
-      per_image: price.imageMicro / 1_000_000,
-    },
+    pricing: pricingOf(priceInForce(model, nowMs)!),
   };
 }
 

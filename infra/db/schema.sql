@@ -7,6 +7,7 @@ create type audit_actor as enum ('operator', 'system');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
 create type erasure_outcome as enum ('none', 'more', 'erased');
+create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments');
 create type mail_template as enum ('welcome');
@@ -228,17 +229,24 @@ create table prices (
   input_micro bigint not null,
   cached_input_micro bigint not null,
   output_micro bigint not null,
-  image_micro bigint not null
+  image_micro bigint not null,
+  line_of integer,
+  size text,
+  quality image_quality
 );
 CREATE TRIGGER prices_immutable BEFORE DELETE OR UPDATE ON prices FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER prices_no_truncate BEFORE TRUNCATE ON prices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 alter table prices add constraint prices_cached_input_micro_check CHECK ((cached_input_micro >= 0));
 alter table prices add constraint prices_image_micro_check CHECK ((image_micro >= 0));
 alter table prices add constraint prices_input_micro_check CHECK ((input_micro >= 0));
+alter table prices add constraint prices_line_names_something CHECK (((line_of IS NULL) = ((size IS NULL) AND (quality IS NULL))));
+alter table prices add constraint prices_line_of_fkey FOREIGN KEY (line_of) REFERENCES prices(version);
 alter table prices add constraint prices_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
 alter table prices add constraint prices_output_micro_check CHECK ((output_micro >= 0));
 alter table prices add constraint prices_pkey PRIMARY KEY (version);
+alter table prices add constraint prices_size_form CHECK ((size ~ '^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$'::text));
 create index prices_in_force ON prices USING btree (model_id, effective_at DESC, version DESC);
+create uniquE INDEX prices_lines ON prices USING btree (line_of, size, quality) NULLS NOT DISTINCT WHERE (line_of IS NOT NULL);
 
 create table purge_runs (
   id uuid not null default uuidv7(),
@@ -293,7 +301,7 @@ create function admin_confirm_purge_gap() returns void language plpgsql security
 create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
 create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 0011853b61da
 create function admin_create_model(text,model_kind,integer,integer,integer,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 83b808dca7d0
-create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 61252a4252b4
+create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 93b94cf7b156
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
 create function admin_revoke_key(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- ba327c2f942d
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
@@ -307,6 +315,7 @@ create function close_leases(uuid,integer) returns integer language plpgsql secu
 create function confirm_purge_gap(text) returns void language plpgsql set search_path=public, pg_temp; -- 7c4a9d6801bf
 create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
 create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
+create function create_price_line(integer,text,image_quality,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- f207552c2d84
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
@@ -343,7 +352,7 @@ grant execute on function admin_confirm_purge_gap() to epithre_admin;
 grant execute on function admin_create_account(text,text) to epithre_admin;
 grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer) to epithre_admin;
 grant execute on function admin_create_model(text,model_kind,integer,integer,integer,integer) to epithre_admin;
-grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) to epithre_admin;
+grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
 grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;

@@ -140,6 +140,28 @@ describe("admin()", () => {
     expect((await db.sql`select enabled from models where name = 'test-model'`)[0]!.enabled).toBe(false);
   });
 
+  test("enters a price of images with its lines by size and quality, whole or not at all", async () => {
+    const model = { id: "test-image", kind: "image", contextTokens: 1000, outputTokensMax: 0, templateTokens: 0, imageTokensMax: 0 };
+    await post("/models", model);
+    const price = { model: "test-image", inputMicro: 1, cachedInputMicro: 1, outputMicro: 2, imageMicro: 500 };
+    const lines = [{ size: "512x512", imageMicro: 100 }, { quality: "hd", imageMicro: 900 }];
+    const { version } = (await post("/prices", { ...price, lines })).body;
+    const stored = () => db.sql`select size, quality, image_micro::int as micro, input_micro::int as input from prices where line_of = ${version} order by version`;
+    expect([...(await stored())]).toEqual([
+      { size: "512x512", quality: null, micro: 100, input: 1 },
+      { size: null, quality: "hd", micro: 900, input: 1 },
+    ]);
+    const before = (await db.sql`select count(*) as prices from prices`)[0]!.prices;
+    expect((await post("/prices", { ...price, lines: [...lines, ...lines] })).status).toBe(409);
+    expect((await post("/prices", { ...price, model: "test-model", lines })).status).toBe(409);
+    expect((await post("/prices", { ...price, effectiveAtMs: Date.now() - 60_000 })).body.error.message).toContain("its time has passed");
+    for (const line of [{ imageMicro: 1 }, { size: "big", imageMicro: 1 }, { quality: "best", imageMicro: 1 }]) {
+      expect((await post("/prices", { ...price, lines: [line] })).status).toBe(400);
+    }
+    expect((await db.sql`select count(*) as prices from prices`)[0]!.prices).toBe(before);
+    await expect(db.sql`update prices set image_micro = 1 where line_of = ${version}`).rejects.toThrow();
+  });
+
   test("confirms a gap of purge, once, with its audit row (keep.audit)", async () => {
     expect((await post("/purge/confirm", {})).status).toBe(404);
     await db.sql`insert into purge_runs (state, early_days, finished_at) values ('refused', 0, now())`;

@@ -440,6 +440,19 @@ describe("the price book", () => {
     expect(await refusal(owner`select create_price('no-such-model', now(), 1, 1, 1, 1)`)).toBe("EP404");
   });
 
+  test("lists the lines of a price of images inside it, each with a version of its own", async () => {
+    await owner`select create_model('priced-image', 'image', 10, 0, 0, 0)`;
+    const [{ version }] = (await owner`select create_price('priced-image', now(), 1, 1, 0, 500) as version`) as any;
+    const [{ line }] = (await owner`select create_price_line(${version}, '512x512', 'hd', 100) as line`) as any;
+    const model = Model.parse((await findPriceBook(billing)).find(({ id }) => id === "priced-image"));
+    expect(model.prices).toMatchObject([
+      { version, imageMicro: 500, lines: [{ version: line, size: "512x512", quality: "hd", imageMicro: 100 }] },
+    ]);
+    expect(await refusal(owner`select create_price_line(${line}, '1x1', null, 1)`)).toBe("EP409");
+    expect(await refusal(owner`select create_price_line(0, '1x1', null, 1)`)).toBe("EP404");
+    expect(await refusal(owner`select create_price_line(${version}, null, null, 1)`)).toBe("23514");
+  });
+
   test("never changes a version", async () => {
     const version = await addModel(owner, "fixed-chat");
     expect(await refusal(owner`update prices set input_micro = 0 where version = ${version}`)).toBe("EP409");

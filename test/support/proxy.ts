@@ -22,7 +22,7 @@ import { createVerdicts } from "../../functions/proxy/verdicts.ts";
 import type { Settlement } from "../../functions/usage-record/schema.ts";
 
 export const accountId = "019a0000-0000-7000-8000-000000000001";
-const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000 };
+const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000, lines: [] };
 
 export interface ProxySettings {
   backendUrls?: string[];

@@ -13,7 +13,7 @@ function endpoint(path: string): Endpoint {
 }
 
 const chat = endpoint("/v1/chat/completions");
-const price: Price = { version: 1, effectiveAtMs: 0, inputMicro: 3, cachedInputMicro: 1, outputMicro: 7, imageMicro: 1_000 };
+const price: Price = { version: 1, effectiveAtMs: 0, inputMicro: 3, cachedInputMicro: 1, outputMicro: 7, imageMicro: 1_000, lines: [] };
 const model: Model = {
   id: "m",
   kind: "chat",
