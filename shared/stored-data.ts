@@ -50,6 +50,12 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "quality",
     ],
   },
+  daily_books: {
+    none: [
+      "day", "model_id", "requests", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "images",
+      "cost_micro",
+    ],
+  },
   operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
   purge_steps: { none: ["run_id", "step", "live_days", "done"] },

@@ -80,7 +80,8 @@ const rules: Record<string, Rule> = {
   },
   "files are short enough to be read": {
     breaks: ({ path, text }) =>
-      isCode(path) && text.split("\n").length > (path.startsWith("test/") ? testLinesMax : codeLinesMax) + 1,
+      // schema.sql is written by a command, and reviewed as a difference.
+      isCode(path) && path !== "infra/db/schema.sql" && text.split("\n").length > (path.startsWith("test/") ? testLinesMax : codeLinesMax) + 1,
     example: { path: "functions/proxy/handler.ts", text: "\n".repeat(codeLinesMax + 1) },
   },
 };

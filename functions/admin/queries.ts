@@ -1,7 +1,7 @@
 /** All SQL of admin: calls of functions that append their audit row in the same transaction (keep.audit). */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
-import type { CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, PostCredit, SuspendAccount } from "./schema.ts";
+import type { CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, PostCredit, ReadBooks, SuspendAccount } from "./schema.ts";
 
 type Asked<Schema extends z.ZodType> = z.output<Schema>;
 
@@ -78,6 +78,47 @@ export async function createPrice(sql: Sql, asked: Asked<typeof CreatePrice>): P
 
 export async function confirmPurgeGap(sql: Sql): Promise<void> {
   await sql`select admin_confirm_purge_gap()`;
+}
+
+/** A day (UTC) of a model: what it was used for and charged, and what was lost of the price. */
+export interface BookedDay {
+  day: string;
+  model: string;
+  requests: number;
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+  reasoningTokens: number;
+  images: number;
+  costMicro: string;
+  lossRequests: number;
+  lossMicro: string;
+}
+
+export async function readBooks(sql: Sql, { from, to }: Asked<typeof ReadBooks>): Promise<BookedDay[]> {
+  const rows = await sql<Record<keyof BookedDay, string>[]>`
+    select
+      day::text as day, model, requests, prompt_tokens as "promptTokens", cached_tokens as "cachedTokens",
+      completion_tokens as "completionTokens", reasoning_tokens as "reasoningTokens", images, cost_micro::text as "costMicro",
+      loss_requests as "lossRequests", loss_micro::text as "lossMicro"
+    from admin_books(${from}, ${to})
+  `;
+  return rows.map((row) => ({
+    ...row,
+    requests: Number(row.requests),
+    promptTokens: Number(row.promptTokens),
+    cachedTokens: Number(row.cachedTokens),
+    completionTokens: Number(row.completionTokens),
+    reasoningTokens: Number(row.reasoningTokens),
+    images: Number(row.images),
+    lossRequests: Number(row.lossRequests),
+  }));
+}
+
+/** Requests that began before this time are all in the books. */
+export async function readBookedUntil(sql: Sql): Promise<Date | null> {
+  const [row] = await sql<{ at: Date | null }[]>`select admin_booked_until() as at`;
+  return row!.at;
 }
 
 export async function readBalance(sql: Sql, accountId: string): Promise<{ balanceMicro: bigint; availableMicro: bigint }> {

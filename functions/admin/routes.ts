@@ -12,6 +12,8 @@ import {
   enableModel,
   postCredit,
   readBalance,
+  readBookedUntil,
+  readBooks,
   reinstateAccount,
   revokeKey,
   suspendAccount,
@@ -25,6 +27,7 @@ import {
   NamedAccount,
   Nothing,
   PostCredit,
+  ReadBooks,
   RevokeKey,
   SuspendAccount,
 } from "./schema.ts";
@@ -104,6 +107,10 @@ export const routes: Record<string, Route<z.ZodType>> = {
     },
     async (sql, asked) => ({ version: await createPrice(sql, asked) }),
   ),
+  "/books": route("read books", ReadBooks, {}, async (sql, asked) => ({
+    bookedUntil: await readBookedUntil(sql),
+    days: await readBooks(sql, asked),
+  })),
   "/purge/confirm": route("confirm gap", Nothing, { missing: "purge has refused nothing" }, confirmPurgeGap),
   "/balance": route("read balance", NamedAccount, { missing: noAccount }, async (sql, { accountId }) => {
     const { balanceMicro, availableMicro } = await readBalance(sql, accountId);

@@ -84,4 +84,11 @@ export const CreatePrice = z.strictObject({
   lines: z.array(PriceLine).max(64).default([]),
 });
 
+/** Days (UTC) from the first to the last, both included. */
+const booksDaysMax = 92;
+export const ReadBooks = z
+  .strictObject({ from: z.iso.date(), to: z.iso.date() })
+  .refine(({ from, to }) => from <= to, { path: ["to"], message: "must not be before `from`" })
+  .refine(({ from, to }) => Date.parse(to) - Date.parse(from) < booksDaysMax * 86_400_000, { path: ["to"], message: `must be less than ${booksDaysMax} days after \`from\`` });
+
 export const Nothing = z.strictObject({});

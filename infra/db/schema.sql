@@ -13,7 +13,7 @@ create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense',
 create type mail_template as enum ('welcome');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'daily_books');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
@@ -116,6 +116,27 @@ CASE kind
 END);
 create index billing_events_account ON billing_events USING btree (account_id, id);
 create index billing_events_created ON billing_events USING btree (created_at);
+
+create table daily_books (
+  day date not null,
+  model_id smallint not null,
+  requests bigint not null,
+  prompt_tokens bigint not null,
+  cached_tokens bigint not null,
+  completion_tokens bigint not null,
+  reasoning_tokens bigint not null,
+  images bigint not null,
+  cost_micro bigint not null
+);
+alter table daily_books add constraint daily_books_cached_tokens_check CHECK ((cached_tokens >= 0));
+alter table daily_books add constraint daily_books_completion_tokens_check CHECK ((completion_tokens >= 0));
+alter table daily_books add constraint daily_books_cost_micro_check CHECK ((cost_micro >= 0));
+alter table daily_books add constraint daily_books_images_check CHECK ((images >= 0));
+alter table daily_books add constraint daily_books_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table daily_books add constraint daily_books_pkey PRIMARY KEY (day, model_id);
+alter table daily_books add constraint daily_books_prompt_tokens_check CHECK ((prompt_tokens >= 0));
+alter table daily_books add constraint daily_books_reasoning_tokens_check CHECK ((reasoning_tokens >= 0));
+alter table daily_books add constraint daily_books_requests_check CHECK ((requests >= 0));
 
 create table leases (
   id uuid not null default uuidv7(),
@@ -296,6 +317,8 @@ alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
+create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
+create function admin_books(date,date) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 09753760d884
 create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- fa755711214e
 create function admin_confirm_purge_gap() returns void language plpgsql security definer set search_path=public, pg_temp; -- f87de1696e2d
 create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
@@ -308,6 +331,8 @@ create function admin_set_model_enabled(text,boolean) returns void language plpg
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
+create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
+create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 649d6be4a037
 create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- 44646a20cac4
@@ -342,11 +367,14 @@ create function refuse_young_deletion() returns trigger language plpgsql set sea
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- fbd662937e4b
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
+create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
 create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
 
 grant execute on function admin_balance(uuid) to epithre_admin;
+grant execute on function admin_booked_until() to epithre_admin;
+grant execute on function admin_books(date,date) to epithre_admin;
 grant execute on function admin_close_account(uuid) to epithre_admin;
 grant execute on function admin_confirm_purge_gap() to epithre_admin;
 grant execute on function admin_create_account(text,text) to epithre_admin;
@@ -358,6 +386,7 @@ grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function book_usage_slice(uuid) to epithre_purge;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;

@@ -162,6 +162,20 @@ describe("admin()", () => {
     await expect(db.sql`update prices set image_micro = 1 where line_of = ${version}`).rejects.toThrow();
   });
 
+  test("reads the books of a range of days", async () => {
+    const [model] = await db.sql<{ id: number; name: string }[]>`select id, name from models limit 1`;
+    await db.sql`insert into daily_books values ('2026-11-01', ${model!.id}, 3, 30, 5, 40, 6, 1, 9007199254740993)`;
+    await db.sql`insert into operator_losses values ('2026-11-01', ${model!.id}, 1, 7), ('2026-11-02', ${model!.id}, 1, 8)`;
+    const { body } = await post("/books", { from: "2026-10-01", to: "2026-11-01" });
+    expect(body.days).toEqual([
+      {
+        day: "2026-11-01", model: model!.name, requests: 3, promptTokens: 30, cachedTokens: 5, completionTokens: 40, reasoningTokens: 6,
+        images: 1, costMicro: "9007199254740993", lossRequests: 1, lossMicro: "7",
+      },
+    ]);
+    expect(Date.parse(body.bookedUntil)).toBeLessThan(Date.now());
+  });
+
   test("confirms a gap of purge, once, with its audit row (keep.audit)", async () => {
     expect((await post("/purge/confirm", {})).status).toBe(404);
     await db.sql`insert into purge_runs (state, early_days, finished_at) values ('refused', 0, now())`;
@@ -195,6 +209,9 @@ describe("admin()", () => {
     ["/keys", { accountId: randomUUID(), ...keyWishes, scopes: ["root"] }, 400, "scopes.0"],
     ["/keys/revoke", { keyId: randomUUID() }, 404, undefined],
     ["/credits", { accountId: randomUUID(), kind: "top_up", amountMicro: 5 }, 400, "amountMicro"],
+    ["/books", { from: "2026-11-02", to: "2026-11-01" }, 400, "to"],
+    ["/books", { from: "2026-01-01", to: "2026-11-01" }, 400, "to"],
+    ["/books", { from: "yesterday", to: "2026-11-01" }, 400, "from"],
     ["/nothing", {}, 404, undefined],
     ["/__proto__", {}, 404, undefined],
   ])("answers %s with %j by %i and names the field", async (path, body, status, param) => {
