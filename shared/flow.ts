@@ -19,6 +19,7 @@ export type FunctionName =
   | "purge"
   | "admin"
   | "notify"
+  | "reconcile"
   | "dashboard";
 
 export type Edge = (typeof flow)[number];

@@ -56,6 +56,13 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "cost_micro",
     ],
   },
+  engine_counters: { none: ["backend", "model_id", "read_at", "prompt_tokens", "completion_tokens"] },
+  reconciliations: {
+    none: [
+      "read_at", "model_id", "since", "engines_missing", "engine_prompt_tokens", "engine_completion_tokens", "ledger_prompt_tokens",
+      "ledger_completion_tokens",
+    ],
+  },
   operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
   purge_steps: { none: ["run_id", "step", "live_days", "done"] },

@@ -121,6 +121,35 @@ export async function readBookedUntil(sql: Sql): Promise<Date | null> {
   return row!.at;
 }
 
+export interface ReconciledModel {
+  model: string;
+  since: Date;
+  until: Date;
+  enginesMissing: number;
+  /** What the engines counted. */
+  engine: { promptTokens: number; completionTokens: number };
+  /** What was settled of the same time. */
+  ledger: { promptTokens: number; completionTokens: number };
+}
+
+export async function readReconciliation(sql: Sql, minutes: number): Promise<ReconciledModel[]> {
+  const rows = await sql<Record<string, any>[]>`
+    select
+      model, since, until, engines_missing as "enginesMissing", engine_prompt_tokens as "enginePrompt",
+      engine_completion_tokens as "engineCompletion", ledger_prompt_tokens as "ledgerPrompt",
+      ledger_completion_tokens as "ledgerCompletion"
+    from captured_tokens(${minutes}::integer * interval '1 minute')
+  `;
+  return rows.map(({ model, since, until, enginesMissing, ...tokens }) => ({
+    model,
+    since,
+    until,
+    enginesMissing,
+    engine: { promptTokens: Number(tokens.enginePrompt), completionTokens: Number(tokens.engineCompletion) },
+    ledger: { promptTokens: Number(tokens.ledgerPrompt), completionTokens: Number(tokens.ledgerCompletion) },
+  }));
+}
+
 export async function readBalance(sql: Sql, accountId: string): Promise<{ balanceMicro: bigint; availableMicro: bigint }> {
   const [row] = await sql<{ balanceMicro: bigint; availableMicro: bigint }[]>`
     select balance_micro as "balanceMicro", available_micro as "availableMicro" from admin_balance(${accountId})

@@ -14,6 +14,7 @@ import {
   readBalance,
   readBookedUntil,
   readBooks,
+  readReconciliation,
   reinstateAccount,
   revokeKey,
   suspendAccount,
@@ -28,6 +29,7 @@ import {
   Nothing,
   PostCredit,
   ReadBooks,
+  ReadReconciliation,
   RevokeKey,
   SuspendAccount,
 } from "./schema.ts";
@@ -110,6 +112,13 @@ export const routes: Record<string, Route<z.ZodType>> = {
   "/books": route("read books", ReadBooks, {}, async (sql, asked) => ({
     bookedUntil: await readBookedUntil(sql),
     days: await readBooks(sql, asked),
+  })),
+  "/reconciliation": route("read reconciliation", ReadReconciliation, {}, async (sql, { minutes }) => ({
+    models: (await readReconciliation(sql, minutes)).map((each) => {
+      const engine = each.engine.promptTokens + each.engine.completionTokens;
+      const ledger = each.ledger.promptTokens + each.ledger.completionTokens;
+      return { ...each, captureRate: engine === 0 ? null : ledger / engine, gapTokens: engine - ledger };
+    }),
   })),
   "/purge/confirm": route("confirm gap", Nothing, { missing: "purge has refused nothing" }, confirmPurgeGap),
   "/balance": route("read balance", NamedAccount, { missing: noAccount }, async (sql, { accountId }) => {

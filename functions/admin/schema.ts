@@ -91,4 +91,7 @@ export const ReadBooks = z
   .refine(({ from, to }) => from <= to, { path: ["to"], message: "must not be before `from`" })
   .refine(({ from, to }) => Date.parse(to) - Date.parse(from) < booksDaysMax * 86_400_000, { path: ["to"], message: `must be less than ${booksDaysMax} days after \`from\`` });
 
+/** Over how many of the last minutes that are known; readings are kept for 30 days. */
+export const ReadReconciliation = z.strictObject({ minutes: z.int().min(5).max(43_200).default(60) });
+
 export const Nothing = z.strictObject({});

@@ -1,10 +1,10 @@
 /** One admitted call: its worst case in tokens and money, and the body as a backend may see it. */
 import { createHmac } from "node:crypto";
+import type { BackendConfig } from "#shared/backends.ts";
 import { EpithreError } from "#shared/errors.ts";
 import { holdMicroMax, type MicroRupiah } from "#shared/money.ts";
 import { priceOf } from "#shared/pricing.ts";
 import type { Model, Price } from "../billing/schema.ts";
-import type { BackendConfig } from "./config.ts";
 import { dearestImagePrice } from "./image-price.ts";
 import type { Inspection } from "./inspection.ts";
 import { editMembers, splice, type Edit } from "./json-members.ts";

@@ -138,6 +138,18 @@ alter table daily_books add constraint daily_books_prompt_tokens_check CHECK ((p
 alter table daily_books add constraint daily_books_reasoning_tokens_check CHECK ((reasoning_tokens >= 0));
 alter table daily_books add constraint daily_books_requests_check CHECK ((requests >= 0));
 
+create table engine_counters (
+  backend uuid not null,
+  model_id smallint not null,
+  read_at timestamp with time zone not null,
+  prompt_tokens bigint not null,
+  completion_tokens bigint not null
+);
+alter table engine_counters add constraint engine_counters_completion_tokens_check CHECK ((completion_tokens >= 0));
+alter table engine_counters add constraint engine_counters_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table engine_counters add constraint engine_counters_pkey PRIMARY KEY (backend, model_id);
+alter table engine_counters add constraint engine_counters_prompt_tokens_check CHECK ((prompt_tokens >= 0));
+
 create table leases (
   id uuid not null default uuidv7(),
   account_id uuid not null,
@@ -296,6 +308,25 @@ alter table purge_steps add constraint purge_steps_done_check CHECK ((done >= 0)
 alter table purge_steps add constraint purge_steps_pkey PRIMARY KEY (run_id, step);
 alter table purge_steps add constraint purge_steps_run_id_fkey FOREIGN KEY (run_id) REFERENCES purge_runs(id) ON DELETE CASCADE;
 
+create table reconciliations (
+  read_at timestamp with time zone not null,
+  model_id smallint not null,
+  since timestamp with time zone not null,
+  engines_missing smallint not null,
+  engine_prompt_tokens bigint not null,
+  engine_completion_tokens bigint not null,
+  ledger_prompt_tokens bigint,
+  ledger_completion_tokens bigint
+);
+alter table reconciliations add constraint reconciliations_check CHECK ((since < read_at));
+alter table reconciliations add constraint reconciliations_check1 CHECK (((ledger_prompt_tokens IS NULL) = (ledger_completion_tokens IS NULL)));
+alter table reconciliations add constraint reconciliations_engine_completion_tokens_check CHECK ((engine_completion_tokens >= 0));
+alter table reconciliations add constraint reconciliations_engine_prompt_tokens_check CHECK ((engine_prompt_tokens >= 0));
+alter table reconciliations add constraint reconciliations_ledger_completion_tokens_check CHECK ((ledger_completion_tokens >= 0));
+alter table reconciliations add constraint reconciliations_ledger_prompt_tokens_check CHECK ((ledger_prompt_tokens >= 0));
+alter table reconciliations add constraint reconciliations_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table reconciliations add constraint reconciliations_pkey PRIMARY KEY (read_at, model_id);
+
 create table usage_events (
   id uuid not null,
   account_id uuid not null,
@@ -333,6 +364,7 @@ create function append_audit(audit_action,uuid,uuid,suspension_reason) returns v
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
+create function captured_tokens(interval) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 893b62df8963
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 649d6be4a037
 create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- 44646a20cac4
@@ -358,6 +390,7 @@ create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid)
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
 create function recall_leases(uuid,uuid) returns boolean language plpgsql set search_path=public, pg_temp; -- 87ba2a0bee09
+create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
 create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
@@ -365,6 +398,7 @@ create function refuse_untold_key_deletion() returns trigger language plpgsql; -
 create function refuse_young_audit_deletion() returns trigger language plpgsql; -- 96581c2098b9
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
+create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- fbd662937e4b
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
@@ -387,6 +421,8 @@ grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
 grant execute on function book_usage_slice(uuid) to epithre_purge;
+grant execute on function captured_tokens(interval) to epithre_admin;
+grant execute on function captured_tokens(interval) to epithre_reconcile;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
@@ -398,7 +434,9 @@ grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function settle(settlement[]) to epithre_usage_record;
+grant execute on function settle_reconciliations(interval) to epithre_reconcile;
 grant execute on function take_mail() to epithre_notify;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;

@@ -93,12 +93,13 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     const definition = describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!);
     await step("simulated backend", () => processes.start([definition], parts));
   }
+  const settings = JSON.stringify(backends.settings);
   const definitions = await describeFunctions(stack, {
     appDir,
     dataDir,
     secrets,
     knownSecrets: { ...database.secrets, "smtp-url": `smtp://127.0.0.1:${mail.port}` },
-    settings: { proxy: { backends: JSON.stringify(backends.settings) } },
+    settings: { proxy: { backends: settings }, reconcile: { backends: settings } },
     ports,
   });
   await step("functions", () => startFunctions(definitions, processes, parts));

@@ -176,6 +176,21 @@ describe("admin()", () => {
     expect(Date.parse(body.bookedUntil)).toBeLessThan(Date.now());
   });
 
+  test("reads the reconciliation of engines and ledger, with the capture rate and the gap", async () => {
+    const [model] = await db.sql<{ id: number; name: string }[]>`select id, name from models limit 1`;
+    expect((await post("/reconciliation", {})).body).toEqual({ models: [] });
+    await db.sql`
+      insert into reconciliations values (now() - interval '20 minutes', ${model!.id}, now() - interval '25 minutes', 1, 100, 300, 100, 200)
+    `;
+    expect((await post("/reconciliation", { minutes: 5 })).body.models).toEqual([
+      {
+        model: model!.name, since: expect.any(String), until: expect.any(String), enginesMissing: 1, captureRate: 0.75, gapTokens: 100,
+        engine: { promptTokens: 100, completionTokens: 300 }, ledger: { promptTokens: 100, completionTokens: 200 },
+      },
+    ]);
+    expect((await post("/reconciliation", { minutes: 1 })).body.error.param).toBe("minutes");
+  });
+
   test("confirms a gap of purge, once, with its audit row (keep.audit)", async () => {
     expect((await post("/purge/confirm", {})).status).toBe(404);
     await db.sql`insert into purge_runs (state, early_days, finished_at) values ('refused', 0, now())`;
