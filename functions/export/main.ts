@@ -1,8 +1,10 @@
 import { run, serve } from "openfaas-node";
+import { systemClock } from "#shared/clock.ts";
 import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createInternalClient } from "#shared/http.ts";
 import { createLog } from "#shared/log.ts";
+import { createReceiptSigner } from "#shared/receipts.ts";
 import { createAccountOf } from "./caller.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
@@ -21,7 +23,13 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ accountOf: createAccountOf(keyAuth), database }),
+    handler: createHandler({
+      accountOf: createAccountOf(keyAuth),
+      database,
+      signer: createReceiptSigner(config.privateKey),
+      otherKeys: config.otherKeys,
+      clock: systemClock,
+    }),
     async onStop() {
       await Promise.all([database.close(), keyAuth.close()]);
     },
