@@ -43,13 +43,13 @@ export async function check({ receipt, keys, records, row }: Evidence): Promise<
   return `${which} ${statement.rows} rows, from ${statement.first_request_id} to ${statement.last_request_id}; ${signed}`;
 }
 
-/** The keys of a JWK Set, by ids that are computed here. Keys of other kinds do not matter. Throws ReceiptRefused. */
+/** The keys of a JWK Set, each with the id that is computed here. Keys of other kinds do not matter. Throws ReceiptRefused. */
 export function readKeySet(set: unknown): ReceiptKey[] {
   const { keys } = membersOf(set);
   if (!Array.isArray(keys)) throw new ReceiptRefused("Cannot read keys: this is no JWK Set");
-  return keys.map(membersOf).filter(({ kty, crv }) => kty === "OKP" && crv === "Ed25519").map(({ x, kid }) => {
-    const key = receiptKey(String(x));
-    if (kid !== undefined && kid !== key.kid) throw new ReceiptRefused("Cannot use keys: the id of one is not its thumbprint");
+  return keys.map(membersOf).filter(({ kty, crv }) => kty === "OKP" && crv === "Ed25519").map((given) => {
+    const key = receiptKey(String(given.x));
+    if (!isDeepStrictEqual(given, key)) throw new ReceiptRefused("Cannot use keys: the id of one is not its thumbprint, or it has another form");
     return key;
   });
 }
