@@ -1,11 +1,11 @@
 /** GET /v1/usage.csv.receipt: a signed statement about the records of a file that /v1/usage.csv answered. */
 import { EpithreError } from "#shared/errors.ts";
-import { findUsagePage } from "./queries.ts";
 import { idRange } from "./range.ts";
 import { readQuery } from "./read-query.ts";
 import { header } from "./records.ts";
 import type { Answer, Parts } from "./parts.ts";
 import { ReceiptQuery } from "./schema.ts";
+import { createPageAfter } from "./usage-pages.ts";
 import { sumUsage } from "./usage-sum.ts";
 
 /** Milliseconds. Gateways commonly give up after 60 s on an answer that has not begun. */
@@ -20,7 +20,7 @@ export function createCsvReceipt({ database, exports, signer, clock }: Parts): A
     try {
       const { rows, firstId, lastId, root, proven } = await sumUsage({
         afterId: range.afterId,
-        pageAfter: (afterId) => database.run((sql) => findUsagePage(sql, accountId, { ...range, afterId })),
+        pageAfter: createPageAfter(database, accountId, range),
         provenId: query.row,
         signal: AbortSignal.any([signal, AbortSignal.timeout(sumMsMax)]),
       });

@@ -1,8 +1,12 @@
 /** Days to ranges of ids: a usage event's time is its id's, so a range of time is a range of the primary key. */
+import { uuidv7TimeMs } from "#shared/ids.ts";
 import type { ReceiptQuery } from "./schema.ts";
 
 /** Milliseconds. */
 const dayMs = 86_400_000;
+
+/** Milliseconds. The last moment that a UUIDv7 has room for. */
+const idTimeMsMax = 2 ** 48 - 1;
 
 /** The ids of an export: after the one, up to and with the other. */
 export interface IdRange {
@@ -20,10 +24,16 @@ export function idRange({ from, to, cursor, through }: ReceiptQuery): IdRange {
   };
 }
 
+/** The id that ends the day after an event; undefined where the id is none of an event's. */
+export function dayAfter(id: string): string | undefined {
+  const timeMs = uuidv7TimeMs(id);
+  return Number.isNaN(timeMs) ? undefined : idFloor(timeMs + dayMs);
+}
+
 const highestId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /** Smaller than every UUIDv7 of this time or later, larger than all before; none itself. */
 function idFloor(timeMs: number): string {
-  const time = Math.max(0, timeMs).toString(16).padStart(12, "0");
+  const time = Math.min(Math.max(0, timeMs), idTimeMsMax).toString(16).padStart(12, "0");
   return `${time.slice(0, 8)}-${time.slice(8)}-0000-0000-000000000000`;
 }

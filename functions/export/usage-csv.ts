@@ -1,9 +1,9 @@
 /** GET /v1/usage.csv: the caller's own usage log, whole or from where it broke off (right.export). */
-import { findUsagePage } from "./queries.ts";
 import { idRange } from "./range.ts";
 import { readQuery } from "./read-query.ts";
 import type { Answer, Parts } from "./parts.ts";
 import { UsageQuery } from "./schema.ts";
+import { createPageAfter } from "./usage-pages.ts";
 import { streamUsage } from "./usage-stream.ts";
 
 const csvHeaders = {
@@ -15,7 +15,7 @@ export function createUsageCsv({ database, exports }: Parts): Answer {
   return async function usageCsv({ accountId, searchParams, signal }) {
     const query = readQuery(searchParams, UsageQuery);
     const range = idRange(query);
-    const pageAfter = (afterId: string) => database.run((sql) => findUsagePage(sql, accountId, { ...range, afterId }));
+    const pageAfter = createPageAfter(database, accountId, range);
 
     const leaveSeat = exports.take(accountId);
     signal.addEventListener("abort", leaveSeat);

@@ -3,14 +3,14 @@ import { EpithreError } from "#shared/errors.ts";
 import { lineEnd } from "./csv.ts";
 import { header, record } from "./records.ts";
 import type { UsageRow } from "./schema.ts";
+import type { PageAfter } from "./usage-pages.ts";
 
 /** Milliseconds. A caller that has not taken all by then gives its place to others, and goes on by cursor. */
 const streamMsMax = 15 * 60_000;
 
 export interface UsageStreamOptions {
   firstPage: UsageRow[];
-  /** The events after this id; an empty page when there are no more. */
-  pageAfter(id: string): Promise<UsageRow[]>;
+  pageAfter: PageAfter;
   /** Nothing more will be read. */
   onEnd(): void;
   timeoutMs?: number;

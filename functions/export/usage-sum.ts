@@ -4,6 +4,7 @@ import { createMerkleTree, type InclusionProof } from "#shared/merkle.ts";
 import { pageRows } from "./queries.ts";
 import { record } from "./records.ts";
 import type { UsageRow } from "./schema.ts";
+import type { PageAfter } from "./usage-pages.ts";
 
 export interface UsageSum {
   rows: number;
@@ -16,8 +17,7 @@ export interface UsageSum {
 
 export interface UsageSumOptions {
   afterId: string;
-  /** The events after this id; fewer than `pageRows` when there are no more. */
-  pageAfter(id: string): Promise<UsageRow[]>;
+  pageAfter: PageAfter;
   /** The event to prove. */
   provenId: string | undefined;
   /** Ends the reading: the caller left, or it takes too long. */

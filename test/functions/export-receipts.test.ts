@@ -1,4 +1,4 @@
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,6 +7,7 @@ import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
 import { uuidv7 } from "#shared/ids.ts";
 import { createReceiptSigner, openReceipt, type ReceiptKey } from "#shared/receipts.ts";
+import { configShape } from "../../functions/export/config.ts";
 import { pageRows } from "../../functions/export/queries.ts";
 import { firstDayMs, refused, startExport, type Handler, type Person, type TestExport } from "../support/export.ts";
 import { verifyReceipt, type Given } from "../support/verify-receipt.ts";
@@ -276,5 +277,28 @@ describe.each(["/v1/usage.csv.receipt", "/v1/usage/00000000-0000-7000-8000-00000
     const response = await get(await running.newPerson(), path, { by: running.handlerWith({ database: away }) });
     expect(await refused(response)).toMatchObject({ status: 503, code: "service_unavailable", retryAfter: "1" });
     await away.close();
+  });
+});
+
+describe("the configuration of export", () => {
+  const pem = { type: "pkcs8", format: "pem" } as const;
+  const problem = ({ schema }: (typeof configShape)["privateKey" | "otherKeys"], value: unknown) => schema.safeParse(value).error?.issues[0]?.message;
+
+  test("takes an Ed25519 private key in PEM, and refuses anything else without quoting it", () => {
+    expect(problem(configShape.privateKey, makeReceiptKey().trim())).toBeUndefined();
+    const others = [
+      "a secret of some length",
+      generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export(pem),
+      generateKeyPairSync("x25519").privateKey.export(pem),
+      createPublicKey(makeReceiptKey()).export({ type: "spki", format: "pem" }),
+    ];
+    for (const other of others) expect(problem(configShape.privateKey, other)).toBe("is not an Ed25519 private key in PEM; make one by `npm run receipt-key`");
+  });
+
+  test("takes public keys as they are published, and computes their ids itself", () => {
+    const published = [{ ...signer.key, kid: "made up" }];
+    expect(configShape.otherKeys.schema.parse(JSON.stringify(published))).toEqual([signer.key]);
+    const wrong = [[{ ...signer.key, x: signer.key.x.slice(1) }], [{ ...signer.key, crv: "X25519" }], [{}], {}, Array<ReceiptKey>(33).fill(signer.key)];
+    for (const keys of wrong) expect([keys, problem(configShape.otherKeys, JSON.stringify(keys))]).toEqual([keys, expect.any(String)]);
   });
 });
