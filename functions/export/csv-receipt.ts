@@ -1,15 +1,17 @@
 /** GET /v1/usage.csv.receipt: a signed statement about the records of a file that /v1/usage.csv answered. */
 import { EpithreError } from "#shared/errors.ts";
+import type { Answer, Parts } from "./parts.ts";
 import { idRange } from "./range.ts";
 import { readQuery } from "./read-query.ts";
 import { header } from "./records.ts";
-import type { Answer, Parts } from "./parts.ts";
 import { ReceiptQuery } from "./schema.ts";
 import { createPageAfter } from "./usage-pages.ts";
 import { sumUsage } from "./usage-sum.ts";
 
 /** Milliseconds. Gateways commonly give up after 60 s on an answer that has not begun. */
 const sumMsMax = 55_000;
+
+export const receiptPath = "/v1/usage.csv.receipt";
 
 export function createCsvReceipt({ database, exports, signer, clock }: Parts): Answer {
   return async function csvReceipt({ accountId, searchParams, signal }) {

@@ -4,10 +4,10 @@ import type { DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError, errorResponse } from "#shared/errors.ts";
 import type { ReceiptKey, ReceiptSigner } from "#shared/receipts.ts";
 import type { AccountOf } from "./caller.ts";
-import { createCsvReceipt } from "./csv-receipt.ts";
+import { createCsvReceipt, receiptPath } from "./csv-receipt.ts";
 import type { Answer } from "./parts.ts";
 import { createSeats, exportSeats, lookUpSeats } from "./seats.ts";
-import { createUsageCsv } from "./usage-csv.ts";
+import { createUsageCsv, csvPath } from "./usage-csv.ts";
 import { createUsageReceipt, usagePath } from "./usage-receipt.ts";
 
 export interface Deps {
@@ -41,23 +41,22 @@ export function createHandler({ accountOf, otherKeys, ...deps }: Deps): (request
   const { signer } = deps;
   const parts = { ...deps, exports: createSeats(exportSeats), lookUps: createSeats(lookUpSeats) };
   const keySet = JSON.stringify({ keys: [signer.key, ...otherKeys.filter(({ kid }) => kid !== signer.key.kid)] });
-  const routes: Record<string, Answer> = {
-    "/v1/usage.csv": createUsageCsv(parts),
-    "/v1/usage.csv.receipt": createCsvReceipt(parts),
-  };
+  const usageCsv = createUsageCsv(parts);
+  const csvReceipt = createCsvReceipt(parts);
   const usageReceipt = createUsageReceipt(parts);
 
   /** Of one's own usage; undefined where there is nothing of it. */
   function ownRoute(pathname: string): Answer | undefined {
-    if (pathname.startsWith(usagePath)) return usageReceipt;
-    return Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
+    if (pathname === csvPath) return usageCsv;
+    if (pathname === receiptPath) return csvReceipt;
+    return pathname.startsWith(usagePath) ? usageReceipt : undefined;
   }
 
   async function answer({ url, method, headers, signal }: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(url);
     const own = ownRoute(pathname);
     if (!own && pathname !== keysPath) {
-      throw new EpithreError("unknown_url", "Cannot find this route: usage is at /v1/usage.csv and /v1/usage/{request_id}");
+      throw new EpithreError("unknown_url", `Cannot find this route: usage is at ${csvPath} and ${usagePath}{request_id}`);
     }
     if (method === "OPTIONS") return new Response(null, { status: 204, headers: preflightHeaders });
     if (method !== "GET") {

@@ -1,10 +1,13 @@
 /** GET /v1/usage.csv: the caller's own usage log, whole or from where it broke off (right.export). */
+import { receiptPath } from "./csv-receipt.ts";
+import type { Answer, Parts } from "./parts.ts";
 import { idRange } from "./range.ts";
 import { readQuery } from "./read-query.ts";
-import type { Answer, Parts } from "./parts.ts";
 import { UsageQuery } from "./schema.ts";
 import { createPageAfter } from "./usage-pages.ts";
 import { streamUsage } from "./usage-stream.ts";
+
+export const csvPath = "/v1/usage.csv";
 
 const csvHeaders = {
   "content-type": "text/csv; charset=utf-8; header=present",
@@ -34,5 +37,5 @@ export function createUsageCsv({ database, exports }: Parts): Answer {
 /** Where the receipt of this file is (RFC 8288); the caller adds `through`, its last request_id. */
 function receiptLink(query: UsageQuery): string {
   const parameters = new URLSearchParams(Object.entries(query)).toString();
-  return `</v1/usage.csv.receipt${parameters === "" ? "" : `?${parameters}`}>; rel="describedby"; type="application/json"`;
+  return `<${receiptPath}${parameters === "" ? "" : `?${parameters}`}>; rel="describedby"; type="application/json"`;
 }

@@ -1,8 +1,8 @@
 /** GET /v1/usage/{request_id}: what is kept of one request of one's own, signed on reading. */
 import { EpithreError } from "#shared/errors.ts";
+import type { Answer, Parts } from "./parts.ts";
 import { findUsageEvent } from "./queries.ts";
 import { fields } from "./records.ts";
-import type { Answer, Parts } from "./parts.ts";
 import { RequestId } from "./schema.ts";
 
 /** What stands before the id. */
