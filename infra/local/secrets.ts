@@ -11,8 +11,8 @@ import { keepInFile, writePrivateFile } from "./data-folder.ts";
 const secretBytes = 32;
 
 export interface Secrets {
-  /** The value kept under this name; made now when it is new. */
-  value(name: string): Promise<string>;
+  /** The value kept under this name; made now when it is new, at random where `make` does not say how. */
+  value(name: string, make?: () => string): Promise<string>;
 }
 
 export async function openSecrets(dataDir: string): Promise<Secrets> {
@@ -21,10 +21,10 @@ export async function openSecrets(dataDir: string): Promise<Secrets> {
   // Both ends of an edge ask for its secret at the same time: the first to ask makes it, the second gets the same.
   const values = new Map<string, Promise<string>>();
   return {
-    value(name) {
+    value(name, make = () => randomBytes(secretBytes).toString("base64url")) {
       const known = values.get(name);
       if (known) return known;
-      const value = keepInFile(join(folder, name), () => randomBytes(secretBytes).toString("base64url"));
+      const value = keepInFile(join(folder, name), make);
       values.set(name, value);
       return value;
     },

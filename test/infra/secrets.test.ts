@@ -12,6 +12,8 @@ test("openSecrets() gives both ends of an edge the same secret, also when they a
     expect(new Set(values).size).toBe(1);
     expect(await (await openSecrets(folder)).value("edge-proxy-billing")).toBe(values[0]);
     expect(await secrets.value("cache-salt")).not.toBe(values[0]);
+    expect(await secrets.value("receipt-key", () => "of a form of its own")).toBe("of a form of its own");
+    expect(await (await openSecrets(folder)).value("receipt-key", () => "another")).toBe("of a form of its own");
   } finally {
     await rm(folder, { recursive: true });
   }

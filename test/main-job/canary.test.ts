@@ -85,6 +85,8 @@ async function sendOddities(url: string): Promise<void> {
     [`/${ascii}`, {}],
     [`/dashboard/${ascii}?q=${ascii}`, {}],
     [`/v1/usage.csv?from=${ascii}`, { headers: { authorization } }],
+    [`/v1/usage.csv.receipt?row=${ascii}`, { headers: { authorization } }],
+    [`/v1/usage/${ascii}`, { headers: { authorization } }],
     [`/function/${ascii}`, {}],
     [`/function/proxy/${ascii}`, { headers: { authorization } }],
     [`/function/usage-record/settlements`, { method: "POST", headers: { "content-type": json }, body: JSON.stringify({ [word]: word }) }],
