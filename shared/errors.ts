@@ -24,6 +24,8 @@ const kinds = {
   unknown_url: { status: 404, type: "invalid_request_error", code: "unknown_url" },
   method_not_allowed: { status: 405, type: "invalid_request_error", code: "method_not_allowed" },
   conflict: { status: 409, type: "invalid_request_error", code: "conflict" },
+  idempotent_replay: { status: 409, type: "invalid_request_error", code: "idempotent_replay" },
+  idempotency_in_progress: { status: 409, type: "invalid_request_error", code: "idempotency_in_progress" },
   body_too_large: { status: 413, type: "invalid_request_error", code: "request_too_large" },
   unsupported_media_type: { status: 415, type: "invalid_request_error", code: "unsupported_media_type" },
   unsupported_encoding: { status: 415, type: "invalid_request_error", code: "unsupported_encoding" },

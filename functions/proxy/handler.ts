@@ -8,6 +8,7 @@ import type { Backends } from "./backends.ts";
 import { readBody, type BodyBudget } from "./body.ts";
 import { admit, bodyFor, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
 import { forward } from "./forward.ts";
+import { idempotencyKeyIn, type Claim, type Claims } from "./idempotency.ts";
 import type { Inspection } from "./inspection.ts";
 import type { Inspector } from "./inspector.ts";
 import type { Hold, Leases } from "./leases.ts";
@@ -30,6 +31,7 @@ export interface Deps {
   leases: Leases;
   backends: Backends;
   settlements: Settlements;
+  claimOf: Claims;
   runningCalls: RunningCalls;
   balanceOf(accountId: string): Promise<Balance>;
   metrics: ProxyMetrics;
@@ -97,6 +99,7 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   const { rateLimits, bodies, inspector, settlements, leases } = deps;
   const { request, response } = exchange;
   requireScope(verdict, endpoint);
+  const idempotencyKey = idempotencyKeyIn(request.headers);
   exchange.headers = rateLimits.take(verdict);
   settlements.checkRoom();
   const held = await readBody(request, endpoint, bodies, verdict.accountId);
@@ -108,9 +111,15 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
     const call = admit(endpoint, model, price, inspection);
     await checkAgain(deps, exchange);
-    const hold = await leases.take(verdict.accountId, call.holdMicro);
-    if (response.destroyed) hold.release(0);
-    else await run(deps, exchange, verdict, call, hold, { bytes, contentType: forwardedType(endpoint, inspection) });
+    const take = () => leases.take(verdict.accountId, call.holdMicro);
+    const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, call, idempotencyKey);
+    const hold = claim ? await claim.hold(take) : await take();
+    const abandon = () => {
+      hold.release(0);
+      claim?.release();
+    };
+    if (response.destroyed) abandon();
+    else await run(deps, exchange, verdict, call, hold, abandon, { bytes, contentType: forwardedType(endpoint, inspection) });
   } finally {
     held.release();
   }
@@ -131,7 +140,21 @@ async function checkAgain({ verdicts, clock }: Deps, { request, startedAtMs }: E
   if (clock.monotonicMs() - startedAtMs > verdictAgeMsMax) await verdicts.of(request.headers.authorization);
 }
 
-function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold: Hold, body: Body): Promise<void> {
+function claimFor({ claimOf }: Deps, { requestId }: Exchange, verdict: Verdict, call: Call, idempotencyKey: string): Claim {
+  const { accountId, keyId } = verdict;
+  const { model, endpoint, price } = call;
+  return claimOf({ requestId, accountId, keyId, model: model.id, endpoint: endpoint.name, priceVersion: price.version }, idempotencyKey);
+}
+
+function run(
+  deps: Deps,
+  exchange: Exchange,
+  verdict: Verdict,
+  call: Call,
+  hold: Hold,
+  abandon: () => void,
+  body: Body,
+): Promise<void> {
   const { metrics, runningCalls } = deps;
   const { request, response, requestId, headers } = exchange;
   const { accountId } = verdict;
@@ -146,7 +169,7 @@ function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold:
       contentType: body.contentType,
       bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, deps.cacheSaltOf(accountId)),
       settle: (usage, status) => settle(deps, exchange, verdict, call, hold, usage, status),
-      abandon: () => hold.release(0),
+      abandon,
       onCut: (cut) => runningCalls.add(accountId, cut),
     },
   );

@@ -9,6 +9,7 @@ import { bodyBytesMax, createBodyBudget } from "./body.ts";
 import { createCacheSalts } from "./call.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
+import { createClaims, createDigests } from "./idempotency.ts";
 import { createInspector } from "./inspector.ts";
 import { createLeases } from "./leases.ts";
 import { createMetrics } from "./metrics.ts";
@@ -83,6 +84,7 @@ run(async () => {
       leases,
       backends,
       settlements,
+      claimOf: createClaims({ usageRecord, digestsOf: createDigests(config.digestChain, clock), streamLimitMs: config.streamLimitMs }),
       runningCalls,
       balanceOf: (accountId) => billing.post("/balance", { accountId }, BalanceAnswer, balanceTimeoutMs),
       metrics,

@@ -57,6 +57,19 @@ export async function deleteDueRows(
   return row!.deleted;
 }
 
+/** Deletes up to `rowsMax` claims that no longer count; answers how many. */
+export async function deleteExpiredClaims(
+  sql: Sql,
+  runId: string,
+  { liveHours, leadHours }: { liveHours: number; leadHours: number },
+  rowsMax: number,
+): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_expired_claims(${runId}, ${liveHours}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
 /** Erases one account that is due, or `more`: up to `rowsMax` of its usage events (right.delete). */
 export async function eraseDueAccount(
   sql: Sql,

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { startSimulatedBackend } from "#infra/local/simulated-backend/backend.ts";
 import { simulatedModels } from "#infra/local/simulated-backend/models.ts";
 import { systemClock } from "#shared/clock.ts";
+import { DigestChainText } from "#shared/digest-chain.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { InternalClient } from "#shared/http.ts";
 import { generateKey, hashKey } from "#shared/keys.ts";
@@ -11,6 +12,7 @@ import type { ChangesAnswer, Verdict } from "../../functions/key-auth/schema.ts"
 import { createBackends } from "../../functions/proxy/backends.ts";
 import { createBodyBudget } from "../../functions/proxy/body.ts";
 import { createHandler } from "../../functions/proxy/handler.ts";
+import { createClaims, createDigests } from "../../functions/proxy/idempotency.ts";
 import { createInspector } from "../../functions/proxy/inspector.ts";
 import { createLeases } from "../../functions/proxy/leases.ts";
 import { createMetrics } from "../../functions/proxy/metrics.ts";
@@ -19,7 +21,7 @@ import { createRateLimits } from "../../functions/proxy/rate-limits.ts";
 import { createRunningCalls } from "../../functions/proxy/running-calls.ts";
 import { createSettlements } from "../../functions/proxy/settlements.ts";
 import { createVerdicts } from "../../functions/proxy/verdicts.ts";
-import type { Settlement } from "../../functions/usage-record/schema.ts";
+import type { ClaimAnswer, ClaimRelease, ClaimRequest, Settlement } from "../../functions/usage-record/schema.ts";
 
 export const accountId = "019a0000-0000-7000-8000-000000000001";
 const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000 };
@@ -43,6 +45,10 @@ export async function startProxy(settings: ProxySettings = {}) {
     changes: { keyHashes: [] as string[], accounts: [] as ChangesAnswer["accounts"] },
     /** Events as usage-record would have stored them. */
     events: [] as Settlement[],
+    /** What usage-record was asked about Idempotency-Keys, and what it says next; then that the request may run. */
+    claims: [] as ClaimRequest[],
+    claimAnswers: [] as (ClaimAnswer | Error)[],
+    releases: [] as ClaimRelease[],
   };
   const verdict: Verdict = {
     keyId: "019a0000-0000-7000-8000-000000000002",
@@ -79,6 +85,13 @@ export async function startProxy(settings: ProxySettings = {}) {
       state.events.push(...settlements);
       return { results: settlements.map(({ costMicro }) => ({ outcome: "settled", chargedMicro: costMicro })) };
     },
+    "/claims": (claim: ClaimRequest) => {
+      state.claims.push(claim);
+      const answer = state.claimAnswers.shift() ?? { outcome: "claimed" };
+      if (answer instanceof Error) throw answer;
+      return answer;
+    },
+    "/claims/release": (release: ClaimRelease) => void state.releases.push(release),
   };
   const client = { post: async (path: string, body: unknown) => answers[path]!(body), close: async () => {} } as InternalClient;
 
@@ -126,6 +139,11 @@ export async function startProxy(settings: ProxySettings = {}) {
       leases,
       backends,
       settlements,
+      claimOf: createClaims({
+        usageRecord: client,
+        digestsOf: createDigests(DigestChainText.parse("a secret of tests"), clock),
+        streamLimitMs: settings.streamLimitMs ?? 10_000,
+      }),
       runningCalls,
       balanceOf: async () => ({ balanceMicro: "1500000", availableMicro: "1000000" }),
       metrics,
