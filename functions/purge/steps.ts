@@ -1,7 +1,7 @@
 /** The steps of a run, from the rows of the policy's retention data. Each does one bounded piece of work at a time. */
 import type { Sql } from "#shared/db.ts";
 import { type BackupWindowDays, erasureGraceDays, liveLimitDays, purgeLeadHours, retention, type Retention } from "#shared/stored-data.ts";
-import { closeLeases, deleteDueRows, dropDueSlice, eraseDueAccount, keepSlicesAhead, personParts, rewritePersons } from "./queries.ts";
+import { closeLeases, deleteDueRows, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead, personParts, rewritePersons } from "./queries.ts";
 
 export interface Run {
   sql: Sql;
@@ -30,7 +30,11 @@ export const harmlessSteps: Pick<Step, "act">[] = [
   { act: async ({ sql, runId }) => piece(await closeLeases(sql, runId, rowsMax)) },
 ];
 
-export const destructiveSteps: Step[] = [...retention.flatMap(stepFor), { counts: "deleted", act: rewriteParts }];
+export const destructiveSteps: Step[] = [
+  ...retention.flatMap(stepFor),
+  { counts: "deleted", act: async ({ sql, runId }) => ({ done: await forgetKeyUse(sql, runId), then: "over" }) },
+  { counts: "deleted", act: rewriteParts },
+];
 
 /** What lives as long as its account has no step of its own: it is erased with the account. */
 function stepFor(row: Retention): Step[] {

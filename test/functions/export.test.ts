@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { parse } from "csv-parse/sync";
 import { serve, type RunningFunction } from "openfaas-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock } from "#shared/clock.ts";
 import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
 import { createInternalClient, type InternalClient } from "#shared/http.ts";
@@ -41,7 +42,7 @@ beforeAll(async () => {
   await addModel(db.sql, "test-chat");
   keyAuthPool = createDatabasePool({ url: db.urlFor("key-auth"), log });
   pool = createDatabasePool({ url: db.urlFor("export"), log });
-  keyAuth = await serveOnLoopback("key-auth", createKeyAuth({ edgeSecrets: { export: edgeSecret }, database: keyAuthPool }));
+  keyAuth = await serveOnLoopback("key-auth", createKeyAuth({ edgeSecrets: { export: edgeSecret }, database: keyAuthPool, clock: systemClock }));
   client = clientAt(keyAuth.port);
   running = await serveOnLoopback("export", exportWith({}));
 });

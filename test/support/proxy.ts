@@ -1,13 +1,14 @@
 /** The proxy's handler on a real server, with the functions it calls as plain functions and a simulated engine. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { z } from "zod";
 import { startSimulatedBackend } from "#infra/local/simulated-backend/backend.ts";
 import { simulatedModels } from "#infra/local/simulated-backend/models.ts";
 import { systemClock } from "#shared/clock.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { InternalClient } from "#shared/http.ts";
 import { generateKey, hashKey } from "#shared/keys.ts";
-import type { ChangesAnswer, Verdict } from "../../functions/key-auth/schema.ts";
+import type { ChangesAnswer, SlicesRequest, Verdict } from "../../functions/key-auth/schema.ts";
 import { createBackends } from "../../functions/proxy/backends.ts";
 import { createBodyBudget } from "../../functions/proxy/body.ts";
 import { createHandler } from "../../functions/proxy/handler.ts";
@@ -16,6 +17,7 @@ import { createLeases } from "../../functions/proxy/leases.ts";
 import { createMetrics } from "../../functions/proxy/metrics.ts";
 import { createPriceBook } from "../../functions/proxy/price-book.ts";
 import { createRateLimits } from "../../functions/proxy/rate-limits.ts";
+import { createRateSlices } from "../../functions/proxy/rate-slices.ts";
 import { createRunningCalls } from "../../functions/proxy/running-calls.ts";
 import { createSettlements } from "../../functions/proxy/settlements.ts";
 import { createVerdicts } from "../../functions/proxy/verdicts.ts";
@@ -23,6 +25,8 @@ import type { Settlement } from "../../functions/usage-record/schema.ts";
 
 export const accountId = "019a0000-0000-7000-8000-000000000001";
 const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000 };
+
+type SlicesAsked = z.output<typeof SlicesRequest>;
 
 export interface ProxySettings {
   backendUrls?: string[];
@@ -43,6 +47,8 @@ export async function startProxy(settings: ProxySettings = {}) {
     changes: { keyHashes: [] as string[], accounts: [] as ChangesAnswer["accounts"] },
     /** Events as usage-record would have stored them. */
     events: [] as Settlement[],
+    /** What has been used of the key's limits. */
+    used: { requests: 0, tokens: 0 },
   };
   const verdict: Verdict = {
     keyId: "019a0000-0000-7000-8000-000000000002",
@@ -53,6 +59,7 @@ export async function startProxy(settings: ProxySettings = {}) {
     expiresAtMs: null,
     requestsPerMinute: null,
     tokensPerMinute: null,
+    monthlyBudgetMicro: null,
     ...settings.verdict,
   };
   const models = simulatedModels.map((model) => ({ ...model, createdAtMs: 0, enabled: true, prices: [price] }));
@@ -64,6 +71,16 @@ export async function startProxy(settings: ProxySettings = {}) {
       return { cursor: "1", databaseNowMs: Date.now(), reset: false, ...changes };
     },
     "/verdicts": ({ hashes }) => ({ verdicts: hashes.map((hash: string) => (hash === hashKey(key) ? verdict : null)) }),
+    "/slices": ({ slices: asked }: SlicesAsked) => ({
+      slices: asked.map(({ unit, first, waiting, corrections }) => {
+        const limit = (unit === "requests" ? verdict.requestsPerMinute : verdict.tokensPerMinute)!;
+        for (const { amount } of corrections) state.used[unit] += amount;
+        const granted = first > limit - state.used[unit] ? 0 : Math.min(waiting, limit - state.used[unit]);
+        state.used[unit] += granted;
+        const waitMs = granted < first ? 30_000 : 0;
+        return { granted, remaining: Math.max(0, limit - state.used[unit]), waitMs, resetMs: 60_500 };
+      }),
+    }),
     "/price-book": () => ({ models }),
     "/leases/grant": ({ requests }) => ({
       grants: requests.map(({ needsMicro }: { needsMicro: number[] }) => {
@@ -114,13 +131,14 @@ export async function startProxy(settings: ProxySettings = {}) {
     onAccountStopped: (id) => runningCalls.cutAccount(id),
     onDatabaseTime: () => {},
   });
+  const slices = createRateSlices({ keyAuth: client, clock });
   const priceBook = createPriceBook(client);
   const inspector = createInspector();
   const server = createServer(
     createHandler({
       verdicts,
       priceBook,
-      rateLimits: createRateLimits(clock),
+      rateLimits: createRateLimits({ slices, clock }),
       bodies,
       inspector,
       leases,
@@ -159,7 +177,7 @@ export async function startProxy(settings: ProxySettings = {}) {
       await new Promise((resolve) => server.close(resolve));
       verdicts.close();
       priceBook.close();
-      await Promise.all([leases.close(), backends.close(), inspector.close()]);
+      await Promise.all([leases.close(), slices.close(), backends.close(), inspector.close()]);
       await engine.close();
     },
   };
