@@ -106,12 +106,12 @@ export function createRateSlices({ keyAuth, clock }: RateSlicesDeps): RateSlices
   /** A slice of another limit may be far too much of this one. */
   function changeLimit(meter: Meter, rate: Rate): void {
     giveBackSlice(meter);
-    Object.assign(meter, { rate, slice: 0, remaining: Math.min(meter.remaining, rate.perMinute), refused: undefined });
+    Object.assign(meter, { rate, remaining: Math.min(meter.remaining, rate.perMinute), refused: undefined });
   }
 
   function giveBackSlice(meter: Meter): void {
     note(meter, -meter.left, meter.grantedAtMs);
-    meter.left = 0;
+    Object.assign(meter, { left: 0, slice: 0 });
   }
 
   function note({ corrections }: Meter, amount: number, takenAtMs: number): void {

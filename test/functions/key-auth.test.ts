@@ -193,6 +193,8 @@ describe("keys and accounts", () => {
       (sql) => sql`select audit_alias from accounts`,
       (sql) => sql`select from usage_events`,
       (sql) => sql`select from balances`,
+      (sql) => sql`select from key_rates`,
+      (sql) => sql`delete from key_rates`,
       (sql) => sql`update api_keys set revoked_at = null`,
       (sql) => sql`insert into accounts default values`,
       (sql) => sql`create temporary table mine ()`,

@@ -145,7 +145,11 @@ export async function startProxy(settings: ProxySettings = {}) {
       backends,
       settlements,
       runningCalls,
-      balanceOf: async () => ({ balanceMicro: "1500000", availableMicro: "1000000" }),
+      balanceOf: async (_accountId, keyId) => ({
+        balanceMicro: "1500000",
+        availableMicro: "1000000",
+        ...(keyId ? { budget: { spentMicro: "250000", renewsAtMs: Date.UTC(2026, 11) } } : {}),
+      }),
       metrics,
       clock,
       cacheSaltOf: () => "salt",
