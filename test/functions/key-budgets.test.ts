@@ -119,6 +119,15 @@ describe("lease_grant() for a key with a budget", () => {
     expect(await granted(key, { replicaId: asker, needs: [40] })).toMatchObject({ grantedMicro: 40 });
   });
 
+  test("does not wait for an answer that another key of the account waits for", async () => {
+    const spending = await newKey(100, 500);
+    const lease = await granted(spending, { needs: [100] });
+    await charge(spending, lease.leaseId, 100);
+    await granted({ accountId: spending.accountId }, { needs: [300] });
+    expect(await grant({ accountId: spending.accountId }, { needs: [200] })).toMatchObject({ outcome: "recalling" });
+    expect(await grant(spending, { needs: [1] })).toMatchObject({ outcome: "over_budget" });
+  });
+
   test("of an account without money asks also the replica's own leases for other keys", async () => {
     const key = await newKey(1_000, 100);
     const replicaId = randomUUID();

@@ -23,6 +23,7 @@ import { createSettlements } from "../../functions/proxy/settlements.ts";
 import { createVerdicts } from "../../functions/proxy/verdicts.ts";
 import type { Settlement } from "../../functions/usage-record/schema.ts";
 
+const renewsAtMs = Date.UTC(2026, 11);
 export const accountId = "019a0000-0000-7000-8000-000000000001";
 const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000 };
 
@@ -43,6 +44,8 @@ export async function startProxy(settings: ProxySettings = {}) {
   const state = {
     /** What the account has; leases are granted from it. */
     availableMicro: 1e12,
+    /** What the key's monthly budget has left, where it has one. */
+    budgetMicro: 1e12,
     settlementsAway: false,
     changes: { keyHashes: [] as string[], accounts: [] as ChangesAnswer["accounts"] },
     /** Events as usage-record would have stored them. */
@@ -83,8 +86,9 @@ export async function startProxy(settings: ProxySettings = {}) {
     }),
     "/price-book": () => ({ models }),
     "/leases/grant": ({ requests }) => ({
-      grants: requests.map(({ needsMicro }: { needsMicro: number[] }) => {
+      grants: requests.map(({ keyId, needsMicro }: { keyId?: string; needsMicro: number[] }) => {
         const needMicro = needsMicro[0]!;
+        if (keyId && needMicro > state.budgetMicro) return { outcome: "over_budget", availableMicro: state.budgetMicro, renewsAtMs };
         if (needMicro > state.availableMicro) return { outcome: "insufficient", availableMicro: state.availableMicro };
         state.availableMicro -= needMicro;
         return { outcome: "granted", leaseId: verdict.keyId, grantedMicro: needMicro, needsCovered: 1, ttlMs: 20_000 };
@@ -148,7 +152,7 @@ export async function startProxy(settings: ProxySettings = {}) {
       balanceOf: async (_accountId, keyId) => ({
         balanceMicro: "1500000",
         availableMicro: "1000000",
-        ...(keyId ? { budget: { spentMicro: "250000", renewsAtMs: Date.UTC(2026, 11) } } : {}),
+        ...(keyId ? { budget: { spentMicro: "250000", renewsAtMs } } : {}),
       }),
       metrics,
       clock,

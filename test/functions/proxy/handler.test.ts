@@ -231,6 +231,17 @@ describe("limits", () => {
     expect((await errorOf(await proxy.post(path, "x", { headers: { "content-type": "text/plain" } }))).status).toBe(415);
   });
 
+  test("a key's monthly budget is a 402 of its own, which no SDK tries again", async () => {
+    await start({ verdict: { monthlyBudgetMicro: "1000000" } });
+    proxy.state.budgetMicro = 10;
+    const refused = await proxy.post(path, chat("x"));
+    expect(refused.headers.get("retry-after")).toBeNull();
+    const error = await errorOf(refused);
+    expect(error).toMatchObject({ status: 402, type: "insufficient_quota", code: "billing_hard_limit_reached" });
+    expect(error.message).toContain("monthly budget");
+    expect(error.message).toContain("renews at 2026-12-01T00:00:00.000Z");
+  });
+
   test("a key's requests per minute are kept, with the headers that SDKs read", async () => {
     await start({ verdict: { requestsPerMinute: 2, tokensPerMinute: 1_000 } });
     const first = await proxy.post(path, chat("x"));
