@@ -177,7 +177,7 @@ export function createRateSlices({ keyAuth, clock }: RateSlicesDeps): RateSlices
     meter.asking = false;
     meter.remaining = remaining;
     meter.resetAtMs = nowMs + resetMs;
-    meter.slice = Math.max(0, granted - line.waiting);
+    if (line.ahead > 0) meter.slice = Math.max(0, granted - line.waiting);
     if (granted > 0) {
       // One time stands for all that is here: what lay here before counts as taken now, and frees later.
       meter.grantedAtMs = sentAtMs;

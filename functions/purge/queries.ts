@@ -71,8 +71,8 @@ export async function eraseDueAccount(
 }
 
 /** What keys have used of their budgets in months that are over, and of their limits in minutes that are (keep.usage). */
-export async function forgetKeyUse(sql: Sql, runId: string): Promise<number> {
-  const [row] = await sql<{ forgotten: number }[]>`select forget_key_use(${runId}) as forgotten`;
+export async function forgetKeyUse(sql: Sql, runId: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ forgotten: number }[]>`select forget_key_use(${runId}, ${rowsMax}) as forgotten`;
   return row!.forgotten;
 }
 

@@ -32,7 +32,7 @@ export const harmlessSteps: Pick<Step, "act">[] = [
 
 export const destructiveSteps: Step[] = [
   ...retention.flatMap(stepFor),
-  { counts: "deleted", act: async ({ sql, runId }) => ({ done: await forgetKeyUse(sql, runId), then: "over" }) },
+  { counts: "deleted", act: async ({ sql, runId }) => piece(await forgetKeyUse(sql, runId, rowsMax)) },
   { counts: "deleted", act: rewriteParts },
 ];
 

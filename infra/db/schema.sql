@@ -334,7 +334,7 @@ create function erase_due_account(uuid,integer,integer) returns erasure_outcome 
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
-create function forget_key_use(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- dc1e9928f781
+create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
@@ -383,7 +383,7 @@ grant execute on function erase_due_account(uuid,integer,integer) to epithre_pur
 grant execute on function finish_mail(uuid) to epithre_notify;
 grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
 grant execute on function forget_idle_rates() to epithre_key_auth;
-grant execute on function forget_key_use(uuid) to epithre_purge;
+grant execute on function forget_key_use(uuid,integer) to epithre_purge;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;

@@ -1,6 +1,6 @@
 -- policy: keep.usage; how much of its limits a key has used in the last minute, forgotten two minutes later
 --
--- A limit of N a minute lets N through in any 60 seconds. Replicas of the proxy take slices of it (functions/proxy/
+-- A limit of N a minute grants N in any 60 seconds. Replicas of the proxy take slices of it (functions/proxy/
 -- rate-slices.ts), and a slice counts as used in the second in which it is taken; what was not used is given back to
 -- that second. A replica that dies loses its slice until the minute has passed.
 
@@ -138,13 +138,19 @@ grant execute on function forget_idle_rates() to epithre_key_auth;
 -- key-auth not have forgotten them: no limit of 90 days is waited for (keep.usage).
 alter type purge_step add value 'key_use';
 
-create function forget_key_use(p_run uuid) returns integer
+create function forget_key_use(p_run uuid, p_rows_max integer) returns integer
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
+  v_month constant date := date_trunc('month', now() at time zone 'UTC');
   v_forgotten integer;
 begin
-  delete from key_budgets b
-  where b.month < date_trunc('month', now() at time zone 'UTC') and not exists (select from leases l where l.key_id = b.key_id);
+  -- The month is looked at again when the row was waited for: it may have begun a new one.
+  delete from key_budgets
+  where month < v_month and key_id in (
+    select b.key_id from key_budgets b
+    where b.month < v_month and not exists (select from leases l where l.key_id = b.key_id)
+    limit p_rows_max
+  );
   get diagnostics v_forgotten = row_count;
   v_forgotten := v_forgotten + forget_idle_rates();
   perform note_purge_step(p_run, 'key_use', null, v_forgotten);
@@ -152,4 +158,4 @@ begin
 end
 $$;
 
-grant execute on function forget_key_use(uuid) to epithre_purge;
+grant execute on function forget_key_use(uuid, integer) to epithre_purge;

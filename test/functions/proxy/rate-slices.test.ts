@@ -96,6 +96,19 @@ describe("createRateSlices()", () => {
     expect(asked.flatMap(({ corrections }) => corrections)).toHaveLength(2);
   });
 
+  test("still asks ahead after a report in which it asked for nothing", async () => {
+    const { slices, asked, pass } = harness(ample);
+    await slices.take(rate, 1);
+    slices.correct(rate, 3, 1_000_000);
+    await expect.poll(() => asked.length).toBe(2);
+    expect(asked[1]).toMatchObject({ waiting: 0, ahead: 0 });
+    pass(500);
+    for (let index = 0; index < 100; index += 1) {
+      expect(slices.take(rate, 1)).toBe(0);
+      await turn();
+    }
+  });
+
   test("gives a slice back that lies for seconds, once", async () => {
     const { slices, asked, pass } = harness(ample);
     await slices.take(rate, 1);
