@@ -17,7 +17,7 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   api_keys: {
     "keep.key": [
       "id", "account_id", "hash", "prefix", "name", "scopes", "models", "expires_at", "requests_per_minute",
-      "tokens_per_minute", "revoked_at", "changed_xid",
+      "tokens_per_minute", "revoked_at", "changed_xid", "monthly_budget_micro",
     ],
   },
   usage_events: {
@@ -34,9 +34,12 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   leases: {
     "keep.usage": [
       "id", "account_id", "replica_id", "granted_micro", "consumed_micro", "expires_at", "recall_requested_at",
-      "recall_answered_at",
+      "recall_answered_at", "key_id",
     ],
   },
+  // What a key has spent of its budget in the running month, and of its limits in the last minute.
+  key_budgets: { "keep.usage": ["key_id", "month", "spent_micro"] },
+  key_rates: { "keep.usage": ["key_id", "unit", "second", "counts"] },
   // Ids and time of a call of the last day, and a digest of the name that its caller gave it (Idempotency-Key).
   idempotency_claims: {
     "keep.usage": [
@@ -140,6 +143,9 @@ export const retention = [
   lifeOfAccount("keep.usage", "usage_events"),
   lifeOfAccount("keep.billing", "balances"),
   lifeOfAccount("keep.usage", "leases"),
+  // With their key; purge forgets them long before.
+  lifeOfAccount("keep.usage", "key_budgets"),
+  lifeOfAccount("keep.usage", "key_rates"),
   lifeOfAccount("keep.usage", "idempotency_claims"),
 ] as const satisfies readonly Retention[];
 

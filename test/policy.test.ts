@@ -200,6 +200,7 @@ describe("the database", () => {
     const rights = granted.map(({ mayDo }) => mayDo).filter((mayDo) => personal.includes(mayDo.split(" ")[2]!));
     expect(rights.sort()).toEqual([
       "billing select balances",
+      "billing select key_budgets",
       "billing select leases",
       "export select usage_events",
       "key_auth select accounts",

@@ -83,6 +83,12 @@ export async function eraseDueAccount(
   return row!.outcome;
 }
 
+/** What keys have used of their budgets in months that are over, and of their limits in minutes that are (keep.usage). */
+export async function forgetKeyUse(sql: Sql, runId: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ forgotten: number }[]>`select forget_key_use(${runId}, ${rowsMax}) as forgotten`;
+  return row!.forgotten;
+}
+
 /** The parts of persons in whose files bytes of deleted rows still lie. */
 export async function personParts(sql: Sql): Promise<string[]> {
   const rows = await sql<{ name: string }[]>`select 'persons_' || part as name from person_rewrites order by part`;

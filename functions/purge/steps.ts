@@ -4,7 +4,8 @@ import {
   type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
 } from "#shared/stored-data.ts";
 import {
-  closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, keepSlicesAhead, personParts, rewritePersons,
+  closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead, personParts,
+  rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -34,7 +35,11 @@ export const harmlessSteps: Pick<Step, "act">[] = [
   { act: async ({ sql, runId }) => piece(await closeLeases(sql, runId, rowsMax)) },
 ];
 
-export const destructiveSteps: Step[] = [...retention.flatMap(stepFor), { counts: "deleted", act: rewriteParts }];
+export const destructiveSteps: Step[] = [
+  ...retention.flatMap(stepFor),
+  { counts: "deleted", act: async ({ sql, runId }) => piece(await forgetKeyUse(sql, runId, rowsMax)) },
+  { counts: "deleted", act: rewriteParts },
+];
 
 /** What lives as long as its account has no step of its own: it is erased with the account. */
 function stepFor(row: Retention): Step[] {

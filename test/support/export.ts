@@ -50,7 +50,7 @@ export async function startExport(): Promise<TestExport> {
   await addModel(db.sql, "test-chat");
   const keyAuthPool = createDatabasePool({ url: db.urlFor("key-auth"), log });
   const pool = createDatabasePool({ url: db.urlFor("export"), log });
-  const keyAuth = await serveOnLoopback("key-auth", createKeyAuth({ edgeSecrets: { export: edgeSecret }, database: keyAuthPool }));
+  const keyAuth = await serveOnLoopback("key-auth", createKeyAuth({ edgeSecrets: { export: edgeSecret }, database: keyAuthPool, clock: systemClock }));
   const client = clientAt(keyAuth.port);
   const signer = createReceiptSigner(createPrivateKey(makeReceiptKey()));
 
