@@ -1,12 +1,13 @@
 import { run, serve } from "openfaas-node";
+import { systemClock } from "#shared/clock.ts";
 import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createLog } from "#shared/log.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
 
-/** Bytes. 256 hashes of 64 characters. */
-const bodyBytesMax = 64 * 1024;
+/** Bytes. 256 slices with 64 corrections each. */
+const bodyBytesMax = 1024 * 1024;
 
 run(async () => {
   const config = readConfig(configShape);
@@ -19,7 +20,7 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    nodeHandler: createHandler({ edgeSecrets, database }).node,
+    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock }).node,
     onStop: database.close,
   });
 });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { backendsSetting } from "#shared/backends.ts";
 import { secret, setting } from "#shared/config.ts";
+import { DigestChainText } from "#shared/digest-chain.ts";
 
 const milliseconds = (fallback: number) => z.coerce.number().int().positive().default(fallback);
 
@@ -19,6 +20,8 @@ export const configShape = {
   /** All request bodies held at once, in bytes; beyond it callers get 503. */
   bodyBudgetBytes: setting("body_budget_bytes", z.coerce.number().int().positive().default(256 * 1024 * 1024)),
   cacheSalt: secret("cache-salt"),
+  /** Where the daily keys of Idempotency-Keys' digests come from; rotated by `infra/rotate-digest-chain.ts`. */
+  digestChain: secret("digest-chain", DigestChainText),
   edgeKeyAuth: secret("edge-proxy-key-auth"),
   edgeBilling: secret("edge-proxy-billing"),
   edgeUsageRecord: secret("edge-proxy-usage-record"),

@@ -1,7 +1,8 @@
 /**
  * Holds on prepaid money. Billing leases this replica a slice of an account's balance; holds are taken from it in
  * memory, so the warm path asks nobody. Lease time is read from the monotonic clock and ends here well before the
- * database ends it: a replica that was paused or cut off cannot spend money that others may have been given.
+ * database ends it: a replica that was paused or cut off cannot spend money that others may have been given. A key
+ * with a monthly budget has a lease of its own, which billing grants within the budget.
  */
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock.ts";
@@ -67,8 +68,10 @@ interface Waiting {
   reject(error: EpithreError): void;
 }
 
+/** An account's money here: for one key with a budget, or for all keys that have none. */
 interface Account {
   id: string;
+  keyId: string | undefined;
   lease: Lease | undefined;
   waiting: Waiting[];
   asking: boolean;
@@ -76,15 +79,18 @@ interface Account {
   askAtMs: number;
   grantedMicro: MicroRupiah;
   grantedAtMs: number;
-  refused: { leastMicro: MicroRupiah; untilMs: number } | undefined;
+  refused: { leastMicro: MicroRupiah; untilMs: number; why: Refusal } | undefined;
 }
+
+type Refusal = Extract<Grant, { outcome: "insufficient" | "over_budget" }>;
 
 export interface Leases {
   /**
-   * Sets `amountMicro` aside. Synchronous when the lease has it. Throws `insufficient_quota` when the account cannot
-   * pay for it, `unavailable` when billing does not answer.
+   * Sets `amountMicro` aside. Synchronous when the lease has it. `keyId` where the key has a monthly budget. Throws
+   * `insufficient_quota` when the account cannot pay for it, `budget_exceeded` when the budget cannot, `unavailable`
+   * when billing does not answer.
    */
-  take(accountId: string, amountMicro: MicroRupiah): Hold | Promise<Hold>;
+  take(accountId: string, amountMicro: MicroRupiah, keyId?: string): Hold | Promise<Hold>;
   readonly open: number;
   /** Gives everything back that is not held. */
   close(): Promise<void>;
@@ -104,11 +110,12 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
-  function accountOf(id: string): Account {
-    const known = accounts.get(id);
+  function accountOf(accountId: string, keyId: string | undefined): Account {
+    const known = accounts.get(keyId ?? accountId);
     if (known) return known;
     const account: Account = {
-      id,
+      id: accountId,
+      keyId,
       lease: undefined,
       waiting: [],
       asking: false,
@@ -117,7 +124,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       grantedAtMs: 0,
       refused: undefined,
     };
-    accounts.set(id, account);
+    accounts.set(keyId ?? accountId, account);
     return account;
   }
 
@@ -183,6 +190,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       if (needs.length > 0) needs[0] = Math.max(0, needs[0]! - freeMicro(account.lease, sentAtMs));
       return {
         accountId: account.id,
+        keyId: account.keyId,
         // Also one that is no longer spent here: if it still lives, its running holds keep it.
         leaseId: account.lease?.id ?? null,
         needsMicro: needs.length > 0 ? needs : [0],
@@ -219,12 +227,12 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
     }
     if (account.waiting.length === 0) return;
     const nowMs = clock.monotonicMs();
-    account.refused = { leastMicro: account.waiting[0]!.amountMicro, untilMs: nowMs + refusedMs };
+    account.refused = { leastMicro: account.waiting[0]!.amountMicro, untilMs: nowMs + refusedMs, why: grant };
     const spare = freeMicro(account.lease, nowMs) + grant.availableMicro;
     const waiting = account.waiting;
     account.waiting = [];
     for (const each of waiting) {
-      if (each.amountMicro > spare) each.reject(insufficient(grant.availableMicro, each.amountMicro));
+      if (each.amountMicro > spare) each.reject(refusal(grant, each.amountMicro));
       else account.waiting.push(each);
     }
     serveWaiting(account);
@@ -298,7 +306,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   function forgetIdle(nowMs: number): void {
     for (const account of accounts.values()) {
       if (account.lease && nowMs >= account.lease.spendUntilMs && account.lease.holds === 0) account.lease = undefined;
-      if (!account.lease && account.waiting.length === 0 && !account.asking) accounts.delete(account.id);
+      if (!account.lease && account.waiting.length === 0 && !account.asking) accounts.delete(account.keyId ?? account.id);
     }
   }
 
@@ -309,9 +317,9 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   timer = setTimeout(loop, syncMs);
 
   return {
-    take(accountId, amountMicro) {
+    take(accountId, amountMicro, keyId) {
       if (!Number.isSafeInteger(amountMicro) || amountMicro < 0) throw new RangeError("a hold is a number of micro-rupiah");
-      const account = accountOf(accountId);
+      const account = accountOf(accountId, keyId);
       if (account.waiting.length === 0) {
         const hold = tryHold(account, amountMicro);
         if (hold) {
@@ -321,7 +329,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       }
       const nowMs = clock.monotonicMs();
       const { refused } = account;
-      if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) throw insufficient(undefined, amountMicro);
+      if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) throw refusal(refused.why, amountMicro);
       if (account.waiting.length >= waitingMax) {
         throw new EpithreError("overloaded", "Cannot reserve credit now: too many requests of this account wait. Try again.", {
           retryAfterS: 1,
@@ -363,11 +371,17 @@ function runsLow({ lease, grantedMicro }: Account): boolean {
   return lease !== undefined && grantedMicro > 0 && lease.leftMicro - lease.heldMicro < grantedMicro * lowShare;
 }
 
-function insufficient(availableMicro: MicroRupiah | undefined, neededMicro: MicroRupiah): EpithreError {
-  const rupiah = (micro: number) => Math.ceil(micro / 10_000) / 100;
-  const have = availableMicro === undefined ? "too little" : `${Math.floor(availableMicro / 10_000) / 100} rupiah`;
+function refusal(why: Refusal, neededMicro: MicroRupiah): EpithreError {
+  const have = `${Math.floor(why.availableMicro / 10_000) / 100} rupiah`;
+  const need = `${Math.ceil(neededMicro / 10_000) / 100} rupiah`;
+  if (why.outcome === "insufficient") {
+    return new EpithreError(
+      "insufficient_quota",
+      `Cannot reserve the most this request can cost: ${have} available, ${need} needed. Top up, or ask for fewer tokens.`,
+    );
+  }
   return new EpithreError(
-    "insufficient_quota",
-    `Cannot reserve the most this request can cost: ${have} available, ${rupiah(neededMicro)} rupiah needed. Top up, or ask for fewer tokens.`,
+    "budget_exceeded",
+    `Cannot reserve the most this request can cost: ${have} left of the key's monthly budget, ${need} needed. It renews at ${new Date(why.renewsAtMs).toISOString()}; raise it, or ask for fewer tokens.`,
   );
 }

@@ -10,6 +10,8 @@ const main = fileURLToPath(new URL("../../functions/proxy/main.ts", import.meta.
 
 export interface Replica {
   url: string;
+  /** SIGKILL, or SIGSTOP and SIGCONT. */
+  signal(name: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
 
@@ -24,7 +26,9 @@ export async function startReplica(stack: Stack): Promise<Replica> {
   await waitFor("the second proxy to be ready", isReady);
   return {
     url,
+    signal: (name) => void child.kill(name),
     async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const ended = once(child, "exit");
       child.kill("SIGTERM");
       await ended;
