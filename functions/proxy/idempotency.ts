@@ -117,8 +117,8 @@ export function createClaims({ usageRecord, digestsOf, streamLimitMs }: ClaimsDe
         try {
           hold = await take();
         } catch (thrown) {
-          // The first request may have used up the money: its retry is told so, not to top up.
-          if (thrown instanceof EpithreError && thrown.kind === "insufficient_quota") refuseUsed(await ask(null));
+          // The first request may have used up the money or the budget: its retry is told so, not to top up.
+          if (thrown instanceof EpithreError && thrown.status === 402) refuseUsed(await ask(null));
           throw thrown;
         }
         try {
