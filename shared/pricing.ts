@@ -4,6 +4,11 @@
  */
 import type { MicroRupiah } from "./money.ts";
 
+/** The version in force at `nowMs`; versions come newest first. */
+export function priceInForce<Price extends { effectiveAtMs: number }>(prices: readonly Price[], nowMs: number): Price | undefined {
+  return prices.find((price) => price.effectiveAtMs <= nowMs);
+}
+
 /** Micro-rupiah for one token of each kind, and for one image. */
 export interface Rates {
   inputMicro: MicroRupiah;

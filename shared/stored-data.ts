@@ -51,7 +51,7 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   models: {
     none: [
       "id", "name", "kind", "context_tokens", "output_tokens_max", "template_tokens", "image_tokens_max", "enabled",
-      "created_at",
+      "created_at", "retirement_announced_at", "retires_at",
     ],
   },
   prices: {
@@ -66,6 +66,7 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "cost_micro",
     ],
   },
+  retirement_notices: { none: ["model_id", "before"] },
   engine_counters: { none: ["backend", "model_id", "read_at", "prompt_tokens", "completion_tokens"] },
   reconciliations: {
     none: [

@@ -1,8 +1,11 @@
 /** Everything that admin is configured by. */
-import { secret } from "#shared/config.ts";
+import { z } from "zod";
+import { secret, setting } from "#shared/config.ts";
 import { databaseUrl } from "#shared/db.ts";
 
 export const configShape = {
   databaseUrl: databaseUrl("admin"),
+  /** Days between the announcement of a model's retirement and its date, at least. */
+  retirementNoticeDays: setting("retirement_notice_days", z.coerce.number().int().min(1).max(365).default(30)),
   operatorToken: secret("operator-token"),
 };

@@ -18,7 +18,7 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ database, operatorToken: config.operatorToken }),
+    handler: createHandler({ database, operatorToken: config.operatorToken, retirementNoticeDays: config.retirementNoticeDays }),
     onStop: () => database.close(),
   });
 });

@@ -2,7 +2,8 @@
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import type {
-  ChangeLimits, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, PostCredit, ReadBooks, SuspendAccount,
+  ChangeLimits, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, NamedModel, PostCredit, ReadBooks, RetireModel,
+  SuspendAccount,
 } from "./schema.ts";
 
 type Asked<Schema extends z.ZodType> = z.output<Schema>;
@@ -76,6 +77,14 @@ export async function createModel(sql: Sql, asked: Asked<typeof CreateModel>): P
 
 export async function enableModel(sql: Sql, { id, enabled }: Asked<typeof EnableModel>): Promise<void> {
   await sql`select admin_set_model_enabled(${id}, ${enabled})`;
+}
+
+export async function announceRetirement(sql: Sql, { id, retiresAtMs }: Asked<typeof RetireModel>, noticeDays: number): Promise<void> {
+  await sql`select admin_announce_retirement(${id}, ${new Date(retiresAtMs)}, ${noticeDays}::integer * interval '1 day')`;
+}
+
+export async function withdrawRetirement(sql: Sql, { id }: Asked<typeof NamedModel>): Promise<void> {
+  await sql`select admin_withdraw_retirement(${id})`;
 }
 
 export async function createPrice(sql: Sql, asked: Asked<typeof CreatePrice>): Promise<number> {

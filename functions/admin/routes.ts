@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
 import {
+  announceRetirement,
   changeLimits,
   closeAccount,
   confirmPurgeGap,
@@ -19,6 +20,7 @@ import {
   reinstateAccount,
   revokeKey,
   suspendAccount,
+  withdrawRetirement,
 } from "./queries.ts";
 import {
   ChangeLimits,
@@ -28,10 +30,12 @@ import {
   CreatePrice,
   EnableModel,
   NamedAccount,
+  NamedModel,
   Nothing,
   PostCredit,
   ReadBooks,
   ReadReconciliation,
+  RetireModel,
   RevokeKey,
   SuspendAccount,
 } from "./schema.ts";
@@ -42,12 +46,17 @@ import {
  */
 export type Refusal = "missing" | "conflict" | "past" | "short" | "malformed";
 
+export interface Settings {
+  /** Days between the announcement of a model's retirement and its date, at least. */
+  retirementNoticeDays: number;
+}
+
 export interface Route<Schema extends z.ZodType> {
   /** What an error says that could not be done. */
   task: string;
   schema: Schema;
   refusals: Partial<Record<Refusal, string>>;
-  answer(sql: Sql, asked: z.output<Schema>): Promise<object | void>;
+  answer(sql: Sql, asked: z.output<Schema>, settings: Settings): Promise<object | void>;
 }
 
 function route<Schema extends z.ZodType>(
@@ -107,6 +116,22 @@ export const routes: Record<string, Route<z.ZodType>> = {
   ),
   "/models": route("enter model", CreateModel, { conflict: "a model has this name already" }, createModel),
   "/models/enable": route("change model", EnableModel, { missing: noModel }, enableModel),
+  "/models/retire": route(
+    "announce retirement",
+    RetireModel,
+    {
+      missing: noModel,
+      conflict: "it is announced already; withdraw that first",
+      past: "its date is sooner than the notice that users get (setting retirement_notice_days)",
+    },
+    (sql, asked, { retirementNoticeDays }) => announceRetirement(sql, asked, retirementNoticeDays),
+  ),
+  "/models/retire/withdraw": route(
+    "withdraw retirement",
+    NamedModel,
+    { missing: "no model has this name, or its retirement is not announced", past: "its date has passed" },
+    withdrawRetirement,
+  ),
   "/prices": route(
     "set price",
     CreatePrice,

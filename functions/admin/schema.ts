@@ -81,6 +81,9 @@ export const CreateModel = z.strictObject({
   templateTokens: tokens,
   imageTokensMax: tokens,
 });
+/** From this time on the model is refused; its recent users get a mail, so it is at least the notice ahead. */
+export const RetireModel = z.strictObject({ id: modelId, retiresAtMs: z.int().positive().max(8_640_000_000_000_000) });
+export const NamedModel = z.strictObject({ id: modelId });
 export const EnableModel = z.strictObject({ id: modelId, enabled: z.boolean() });
 
 /** Images of one size, one quality or both at a price of their own. */

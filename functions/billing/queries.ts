@@ -118,6 +118,10 @@ export async function findPriceBook(sql: Sql): Promise<Model[]> {
       'templateTokens', m.template_tokens,
       'imageTokensMax', m.image_tokens_max,
       'enabled', m.enabled,
+      'retirement', case when m.retires_at is not null then json_build_object(
+        'announcedAtMs', floor(extract(epoch from m.retirement_announced_at) * 1000),
+        'retiresAtMs', floor(extract(epoch from m.retires_at) * 1000)
+      ) end,
       'prices', json_agg(
         json_build_object(
           'version', p.version,

@@ -131,6 +131,8 @@ export const Model = z.strictObject({
   /** The most tokens that one image can become. */
   imageTokensMax: z.int().min(0),
   enabled: z.boolean(),
+  /** Announced: from its time on the model is refused. */
+  retirement: z.strictObject({ announcedAtMs: z.int(), retiresAtMs: z.int() }).nullable(),
   /** Newest first; the one in force is the first whose time has come. */
   prices: z.array(Price).min(1),
 });

@@ -111,11 +111,6 @@ export function costMicro(call: Call, usage: Usage, price = call.price): MicroRu
   return Math.min(priceOf(usage, price), call.holdMicro);
 }
 
-/** The version in force at `nowMs`; versions come newest first. */
-export function priceInForce(model: Model, nowMs: number): Price | undefined {
-  return model.prices.find((price) => price.effectiveAtMs <= nowMs);
-}
-
 export interface ForwardedBody {
   bytes: Buffer;
   /** Fields of the caller's that the backend does not get to see. */

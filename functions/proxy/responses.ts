@@ -22,6 +22,8 @@ const corsHeaders = [
     "retry-after",
     ...["limit", "remaining", "reset"].flatMap((name) => [`x-ratelimit-${name}-requests`, `x-ratelimit-${name}-tokens`]),
     "x-epithre-ignored-fields",
+    "deprecation",
+    "sunset",
     "x-should-retry",
     "x-epithre-original-request-id",
     "x-epithre-original-cost-micro-rupiah",

@@ -2,7 +2,7 @@
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn');
 create type audit_actor as enum ('operator', 'system');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
@@ -11,7 +11,7 @@ create type erasure_outcome as enum ('none', 'more', 'erased');
 create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments');
-create type mail_template as enum ('welcome');
+create type mail_template as enum ('welcome', 'model_retirement');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
 create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims');
@@ -239,7 +239,9 @@ create table models (
   template_tokens integer not null,
   image_tokens_max integer not null,
   enabled boolean not null default true,
-  created_at timestamp with time zone not null default now()
+  created_at timestamp with time zone not null default now(),
+  retirement_announced_at timestamp with time zone,
+  retires_at timestamp with time zone
 );
 alter table models add constraint models_context_tokens_check CHECK ((context_tokens > 0));
 alter table models add constraint models_image_tokens_max_check CHECK ((image_tokens_max >= 0));
@@ -247,6 +249,8 @@ alter table models add constraint models_name_form CHECK ((name ~ '^[0-9A-Za-z][
 alter table models add constraint models_name_key UNIQUE (name);
 alter table models add constraint models_output_tokens_max_check CHECK ((output_tokens_max >= 0));
 alter table models add constraint models_pkey PRIMARY KEY (id);
+alter table models add constraint models_retirement_ahead CHECK ((retires_at > retirement_announced_at));
+alter table models add constraint models_retirement_whole CHECK (((retirement_announced_at IS NULL) = (retires_at IS NULL)));
 alter table models add constraint models_template_tokens_check CHECK ((template_tokens >= 0));
 
 create table operator_losses (
@@ -370,6 +374,13 @@ alter table reconciliations add constraint reconciliations_ledger_prompt_tokens_
 alter table reconciliations add constraint reconciliations_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
 alter table reconciliations add constraint reconciliations_pkey PRIMARY KEY (read_at, model_id);
 
+create table retirement_notices (
+  model_id smallint not null,
+  before timestamp with time zone not null
+);
+alter table retirement_notices add constraint retirement_notices_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table retirement_notices add constraint retirement_notices_pkey PRIMARY KEY (model_id);
+
 create table usage_events (
   id uuid not null,
   account_id uuid not null,
@@ -390,6 +401,7 @@ alter table usage_events add constraint usage_events_cost_micro_check CHECK ((co
 alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
+create function admin_announce_retirement(text,timestamp with time zone,interval) returns void language plpgsql security definer set search_path=public, pg_temp; -- 90123aeafd84
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
 create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
 create function admin_books(date,date) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 09753760d884
@@ -404,6 +416,7 @@ create function admin_revoke_key(uuid) returns void language plpgsql security de
 create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
+create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
@@ -439,6 +452,7 @@ create function open_key_budget(uuid,uuid) returns bigint language plpgsql set s
 create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
+create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
@@ -448,6 +462,7 @@ create function refuse_untold_key_deletion() returns trigger language plpgsql; -
 create function refuse_young_audit_deletion() returns trigger language plpgsql; -- 96581c2098b9
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
+create function retirement_date(text) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 85a1cbe911fc
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
@@ -460,6 +475,7 @@ create function usage_slice_start(timestamp with time zone) returns timestamp wi
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
 create function void_claimed(idempotency_claims) returns void language plpgsql set search_path=public, pg_temp; -- a7718307bedc
 
+grant execute on function admin_announce_retirement(text,timestamp with time zone,interval) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_booked_until() to epithre_admin;
 grant execute on function admin_books(date,date) to epithre_admin;
@@ -474,6 +490,7 @@ grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
+grant execute on function admin_withdraw_retirement(text) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
 grant execute on function book_usage_slice(uuid) to epithre_purge;
 grant execute on function captured_tokens(interval) to epithre_admin;
@@ -493,8 +510,10 @@ grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function queue_retirement_mail() to epithre_notify;
 grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
+grant execute on function retirement_date(text) to epithre_notify;
 grant execute on function settle(settlement[]) to epithre_usage_record;
 grant execute on function settle_reconciliations(interval) to epithre_reconcile;
 grant execute on function take_mail() to epithre_notify;

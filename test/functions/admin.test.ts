@@ -13,7 +13,7 @@ let handler: (request: Request) => Promise<Response>;
 beforeAll(async () => {
   db = await createTestDatabase();
   pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
-  handler = createHandler({ database: pool, operatorToken });
+  handler = createHandler({ database: pool, operatorToken, retirementNoticeDays: 30 });
 });
 afterAll(async () => {
   await pool.close();

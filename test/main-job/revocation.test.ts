@@ -78,6 +78,27 @@ describe("with two replicas under load", () => {
     }
   });
 
+  it("a model that is switched off is refused everywhere within a second, until it is switched on again", async () => {
+    const { key } = await newCustomer(stack);
+    const model = "simulated-chat-small";
+    const loads = replicas.map((url) => startLoad(2, () => ({ url, key, body: chatBody("load", { model }) })));
+    await waitFor("traffic on both", () => loads.every(({ outcomes }) => outcomes.filter((each) => each.complete).length > 10));
+    await stack.operator.enableModel(model, false);
+    const switchedOffAtMs = performance.now();
+    try {
+      await waitFor("the second to pass", () => performance.now() - switchedOffAtMs > stopsWithinMs + 500);
+      for (const load of loads) {
+        const late = (await load.stop()).filter((each) => each.startedAtMs - switchedOffAtMs > stopsWithinMs);
+        expect(new Set(late.map(({ errorCode }) => errorCode))).toEqual(new Set(["model_not_found"]));
+      }
+    } finally {
+      await stack.operator.enableModel(model, true);
+    }
+    for (const url of replicas) {
+      await waitFor("the model to be back", async () => (await send({ url, key, body: chatBody("again", { model }) })).complete);
+    }
+  });
+
   it("two replicas never spend more than the account has (money: never overspent)", async () => {
     const creditMicro = 20_000_000;
     const poor = await newCustomer(stack, {}, creditMicro);

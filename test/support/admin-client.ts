@@ -18,6 +18,7 @@ export interface Admin {
   changeLimits(keyId: string, limits: Omit<KeyOptions, "scopes">): Promise<void>;
   revokeKey(keyId: string): Promise<void>;
   suspend(accountId: string): Promise<void>;
+  enableModel(id: string, enabled: boolean): Promise<void>;
   /** A top-up, in micro-rupiah. */
   credit(accountId: string, amountMicro: number): Promise<void>;
 }
@@ -42,6 +43,7 @@ export function createAdmin({ admin }: { admin: Record<string, string> }): Admin
     },
     changeLimits: (keyId, limits) => post("/keys/limits", { keyId, ...limits }),
     revokeKey: (keyId) => post("/keys/revoke", { keyId }),
+    enableModel: (id, enabled) => post("/models/enable", { id, enabled }),
     suspend: (accountId) => post("/accounts/suspend", { accountId }),
     credit: (accountId, amountMicro) =>
       post("/credits", { accountId, kind: "top_up", amountMicro: String(amountMicro), reason: "bank_transfer", idempotencyKey: randomUUID() }),

@@ -23,6 +23,7 @@ const model: Model = {
   templateTokens: 10,
   imageTokensMax: 50,
   enabled: true,
+  retirement: null,
   prices: [price],
 };
 

@@ -9,7 +9,7 @@ import { readUsage } from "../../../functions/proxy/usage.ts";
 
 const price: Price = { version: 1, effectiveAtMs: 0, inputMicro: 3, cachedInputMicro: 1, outputMicro: 7, imageMicro: 0, lines: [] };
 const model: Model = {
-  id: "m", kind: "chat", createdAtMs: 0, contextTokens: 1_000, outputTokensMax: 50, templateTokens: 10, imageTokensMax: 0, enabled: true,
+  id: "m", kind: "chat", createdAtMs: 0, contextTokens: 1_000, outputTokensMax: 50, templateTokens: 10, imageTokensMax: 0, enabled: true, retirement: null,
   prices: [price],
 };
 
