@@ -27,7 +27,7 @@ run(async () => {
     log,
     bodyBytesMax,
     handlerPath: "/v1/",
-    handler: createBillingPages({ accountOf, database }),
+    handler: createBillingPages({ accountOf, database, clock: systemClock }),
     nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs }).node,
     async onStop() {
       await Promise.all([database.close(), keyAuth.close()]);

@@ -1,17 +1,19 @@
-/** What an account sees and does of its money: the public routes of billing, each with the account's own API key. */
+/**
+ * The public routes of billing: what an account sees and does of its money, each with the account's own API key; and the
+ * price list, for everybody.
+ */
 import type { AccountOf } from "#shared/caller.ts";
-import type { DatabasePool } from "#shared/db-pool.ts";
 import { formatRupiah } from "#shared/money.ts";
 import { createPublicHandler, type PublicRoute } from "#shared/public.ts";
+import { priceListRoute, type PriceListDeps } from "./price-list.ts";
 import { findBalance } from "./queries.ts";
 
-export interface PublicDeps {
+export interface PublicDeps extends PriceListDeps {
   accountOf: AccountOf;
-  database: DatabasePool;
 }
 
 export function createBillingPages(deps: PublicDeps): (request: Request) => Promise<Response> {
-  return createPublicHandler(accountRoutes(deps));
+  return createPublicHandler([priceListRoute(deps), ...accountRoutes(deps)]);
 }
 
 function accountRoutes({ accountOf, database }: PublicDeps): PublicRoute[] {

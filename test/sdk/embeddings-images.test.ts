@@ -110,6 +110,13 @@ describe("openai.models", () => {
     expect(chat.pricing).toMatchObject({ currency: "IDR", input_per_million_tokens: expect.any(Number), output_per_million_tokens: expect.any(Number) });
   });
 
+  it("are on the public price list too, for whoever asks without a key", async () => {
+    const answer = await fetch(`${stack.url}/v1/prices`);
+    expect(answer.status).toBe(200);
+    const { data } = (await answer.json()) as { data: { id: string }[] };
+    expect(data.find(({ id }) => id === "simulated-image")).toEqual(await openai.models.retrieve("simulated-image"));
+  });
+
   it("retrieves one", async () => {
     expect(await openai.models.retrieve("simulated-image")).toMatchObject({ id: "simulated-image", object: "model" });
   });
