@@ -37,6 +37,8 @@ const waitMsMax = 3_000;
 /** Milliseconds that a refusal stands while nothing was released: a broke account asks the database rarely. */
 const refusedMs = 250;
 const callTimeoutMs = 2_500;
+/** Calls for grants under way: billing has as many connections. Accounts that ask meanwhile share the next call. */
+const grantCallsMax = 4;
 /** Holds that may wait for one account's money. */
 const waitingMax = 2_000;
 
@@ -99,7 +101,8 @@ export interface LeasesDeps {
 
 export function createLeases({ billing, clock, log, replicaId = randomUUID() }: LeasesDeps): Leases {
   const accounts = new Map<string, Account>();
-  let asking = new Set<Account>();
+  const asking = new Set<Account>();
+  let grantCalls = 0;
   let syncFailing = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -167,10 +170,16 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
     asking.add(account);
   }
 
-  async function grantAll(): Promise<void> {
-    const all = [...asking];
-    asking = new Set();
-    for (let at = 0; at < all.length; at += grantsPerCallMax) void grantBatch(all.slice(at, at + grantsPerCallMax));
+  function grantAll(): void {
+    while (asking.size > 0 && grantCalls < grantCallsMax) {
+      const batch = [...asking].slice(0, grantsPerCallMax);
+      for (const account of batch) asking.delete(account);
+      grantCalls += 1;
+      void grantBatch(batch).finally(() => {
+        grantCalls -= 1;
+        grantAll();
+      });
+    }
   }
 
   async function grantBatch(batch: Account[]): Promise<void> {

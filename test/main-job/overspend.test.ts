@@ -1,6 +1,6 @@
 /** Money for ten worst cases is spent ten times, whoever asks how often at once, and whatever dies meanwhile. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { callWorstCase, isKnownTo, moneyOf, startLeaseStage, worstCaseMicro, type LeaseStage } from "../support/lease-stage.ts";
+import { callWorstCase, moneyOf, startLeaseStage, worstCaseMicro, type LeaseStage } from "../support/lease-stage.ts";
 import { createRandom } from "../support/random.ts";
 import type { Replica } from "../support/replica.ts";
 import type { Customer } from "../support/shared-stack.ts";
@@ -32,11 +32,7 @@ afterAll(() => stage.stop(), 60_000);
 const complete = (outcomes: readonly Outcome[]) => outcomes.filter((outcome) => outcome.complete).length;
 const codes = (outcomes: readonly Outcome[]) => [...new Set(outcomes.filter((each) => !each.complete).map(({ errorCode }) => errorCode))];
 
-async function newCustomers(count: number): Promise<Customer[]> {
-  const customers = await Promise.all(Array.from({ length: count }, () => stage.customerWith(worstCases)));
-  await Promise.all(replicas.flatMap((replica) => customers.map((customer) => isKnownTo(replica, customer))));
-  return customers;
-}
+const newCustomers = (count: number) => stage.customersWith(worstCases, count, replicas);
 
 /** The least that each account has and can spend while `work` runs: looked at all along. */
 async function watched<T>(customers: Customer[], work: Promise<T>): Promise<{ result: T; leastMicro: number; looks: number }> {
@@ -63,11 +59,14 @@ async function watched<T>(customers: Customer[], work: Promise<T>): Promise<{ re
   return { result, leastMicro, looks };
 }
 
-/** All calls of all customers at once, in turn to each replica. */
-function callAll(customers: Customer[], each: number): Promise<Outcome[][]> {
-  return Promise.all(
-    customers.map((customer) => Promise.all(Array.from({ length: each }, (_, index) => callWorstCase(replicas[index % replicas.length]!, customer)))),
-  );
+/** All calls of all customers, as many at once as this process may have sockets; in turn to each replica. */
+async function callAll(customers: Customer[], each: number): Promise<Outcome[][]> {
+  const plan = Array.from({ length: each }, (_, index) => customers.map((customer) => ({ customer, index }))).flat();
+  const called = await inParallel(plan, Math.min(plan.length, 5_000), async ({ customer, index }) => ({
+    customer,
+    outcome: await callWorstCase(replicas[index % replicas.length]!, customer),
+  }));
+  return customers.map((customer) => called.filter((call) => call.customer === customer).map(({ outcome }) => outcome));
 }
 
 describe("three replicas and money for exactly 10 worst cases", () => {

@@ -5,7 +5,7 @@
 import { newCustomer, type Customer } from "./shared-stack.ts";
 import { startReplica, type Replica } from "./replica.ts";
 import { startStack, type OwnedStack } from "./stack.ts";
-import { chatBody, send, type Outcome } from "./traffic.ts";
+import { chatBody, inParallel, send, type Outcome } from "./traffic.ts";
 import { waitFor } from "./wait.ts";
 
 const model = "simulated-chat";
@@ -21,8 +21,8 @@ export interface LeaseStage {
   /** Starts another replica; `billingUrl` is where it asks for leases. */
   startProxy(billingUrl?: string): Promise<Replica>;
   billing: Replica;
-  /** An account with money for so many calls. */
-  customerWith(calls: number): Promise<Customer>;
+  /** Accounts with money for so many calls each, whose keys these replicas know. */
+  customersWith(calls: number, count: number, replicas: Replica[]): Promise<Customer[]>;
   stop(): Promise<void>;
 }
 
@@ -40,7 +40,11 @@ export async function startLeaseStage(leaseTtlMs: number): Promise<LeaseStage> {
       replicas.push(replica);
       return replica;
     },
-    customerWith: (calls) => newCustomer(stack, {}, calls * worstCaseMicro),
+    async customersWith(calls, count, knownTo) {
+      const customers = await inParallel(Array.from({ length: count }), 8, () => newCustomer(stack, {}, calls * worstCaseMicro));
+      await Promise.all(knownTo.flatMap((replica) => customers.map((customer) => isKnownTo(replica, customer))));
+      return customers;
+    },
     async stop() {
       for (const replica of replicas) {
         replica.signal("SIGCONT");
@@ -65,8 +69,7 @@ export function callWorstCase({ url }: Pick<Replica, "url">, { key }: Customer, 
   return send({ url, key, body: chatBody(`[[simulate tokens=${tokens}${pace}]]`, { max_tokens: tokens, ...(stream ? { stream } : {}) }) });
 }
 
-/** A key is known to a replica once it has been refused for its money only, or answered: calls until then are not counted. */
-export async function isKnownTo(replica: Replica, { key }: Customer): Promise<void> {
+async function isKnownTo(replica: Replica, { key }: Customer): Promise<void> {
   await waitFor("the key to be known", async () => {
     const response = await fetch(`${replica.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
     return response.status === 200;
