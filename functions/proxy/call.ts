@@ -85,6 +85,20 @@ function worstCaseMicro(bounds: Bounds, price: Price): MicroRupiah {
   return micro;
 }
 
+/**
+ * The call with the largest output limit that `microMax` pays for, its own at the most; `undefined` where not one token
+ * fits, or where it has no limit to clamp.
+ */
+export function clamp(call: Call, microMax: MicroRupiah): Call | undefined {
+  if (call.outputLimit === null || microMax >= call.holdMicro) return microMax >= call.holdMicro ? call : undefined;
+  const answers = call.inspection.prompts * call.inspection.choices;
+  const promptMicro = call.holdMicro - call.bounds.completionTokensMax * call.price.outputMicro;
+  const outputLimit = Math.floor((microMax - promptMicro) / (answers * call.price.outputMicro));
+  if (!(outputLimit >= 1)) return undefined;
+  const bounds = { ...call.bounds, completionTokensMax: answers * outputLimit };
+  return { ...call, bounds, outputLimit, holdMicro: worstCaseMicro(bounds, call.price) };
+}
+
 /** Never more than the hold: the price and the bound were fixed when it was taken. */
 export function costMicro(call: Call, usage: Usage): MicroRupiah {
   const { price, holdMicro } = call;
@@ -135,7 +149,7 @@ function ownFields(call: Call, type: BackendConfig["type"], cacheSalt: string): 
   const fields = new Map<string, string>();
   if (endpoint.kind === "image") fields.set("response_format", `"b64_json"`);
   if (endpoint.kind !== "chat") return fields;
-  if (!limitStands(inspection)) fields.set("max_tokens", String(outputLimit));
+  if (!limitStands(call)) fields.set("max_tokens", String(outputLimit));
   if (inspection.stream) {
     fields.set("stream_options", `{"include_usage":true${type === "openai" ? "" : `,"continuous_usage_stats":true`}}`);
   }
@@ -144,9 +158,9 @@ function ownFields(call: Call, type: BackendConfig["type"], cacheSalt: string): 
 }
 
 /** Every engine reads `max_tokens`, some read nothing else; a limit of `null` is none. */
-function limitStands({ members, outputLimit }: Inspection): boolean {
-  const limits = members.filter(({ key }) => key === "max_tokens" || key === "max_completion_tokens");
-  return outputLimit !== null && limits.length === 1 && limits[0]!.key === "max_tokens";
+function limitStands({ inspection, outputLimit }: Call): boolean {
+  const limits = inspection.members.filter(({ key }) => key === "max_tokens" || key === "max_completion_tokens");
+  return outputLimit === inspection.outputLimit && limits.length === 1 && limits[0]!.key === "max_tokens";
 }
 
 function jsonEdits(call: Call, dropped: ReadonlySet<number>, ours: Map<string, string>): Edit[] {

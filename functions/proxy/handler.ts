@@ -6,7 +6,7 @@ import { uuidv7 } from "#shared/ids.ts";
 import type { Verdict } from "../key-auth/schema.ts";
 import type { Backends } from "./backends.ts";
 import { readBody, type BodyBudget } from "./body.ts";
-import { admit, bodyFor, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
+import { admit, bodyFor, clamp, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
 import { forward } from "./forward.ts";
 import type { Inspection } from "./inspection.ts";
 import type { Inspector } from "./inspector.ts";
@@ -106,14 +106,33 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     const model = allowedModel(deps.priceBook.model(inspection.model), verdict, endpoint);
     const price = priceInForce(model, deps.clock.wallMs());
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
-    const call = admit(endpoint, model, price, inspection);
+    const admitted = admit(endpoint, model, price, inspection);
     await checkAgain(deps, exchange);
-    const hold = await leases.take(verdict.accountId, call.holdMicro);
+    const { call, hold } = await setAside(leases, exchange, verdict, admitted);
     if (response.destroyed) hold.release(0);
     else await run(deps, exchange, verdict, call, hold, { bytes, contentType: forwardedType(endpoint, inspection) });
   } finally {
     held.release();
   }
+}
+
+/** Money for the worst case, or 402; where the caller opted in, for as many tokens of output as the account can pay for. */
+async function setAside(leases: Leases, exchange: Exchange, { accountId }: Verdict, admitted: Call): Promise<{ call: Call; hold: Hold }> {
+  if (!clampAsked(exchange.request)) return { call: admitted, hold: await leases.take(accountId, admitted.holdMicro) };
+  let call = admitted;
+  const hold = await leases.take(accountId, admitted.holdMicro, (spareMicro) => {
+    call = clamp(admitted, spareMicro) ?? admitted;
+    return call === admitted ? undefined : call.holdMicro;
+  });
+  if (call !== admitted) exchange.headers = [...exchange.headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
+  return { call, hold };
+}
+
+function clampAsked(request: IncomingMessage): boolean {
+  const asked = request.headers["x-epithre-clamp"];
+  if (asked === undefined || asked === "false") return false;
+  if (asked === "true") return true;
+  throw new EpithreError("invalid_request", "Cannot use header x-epithre-clamp: send true, or leave it out");
 }
 
 interface Body {

@@ -62,8 +62,12 @@ interface Lease {
   recalled: boolean;
 }
 
+/** The most that may be held instead of the whole amount when an account has only `spareMicro`; `undefined` for nothing. */
+export type Fit = (spareMicro: MicroRupiah) => MicroRupiah | undefined;
+
 interface Waiting {
   amountMicro: MicroRupiah;
+  fit: Fit | undefined;
   sinceMs: number;
   resolve(hold: Hold): void;
   reject(error: EpithreError): void;
@@ -78,15 +82,16 @@ interface Account {
   askAtMs: number;
   grantedMicro: MicroRupiah;
   grantedAtMs: number;
-  refused: { leastMicro: MicroRupiah; untilMs: number } | undefined;
+  refused: { leastMicro: MicroRupiah; spareMicro: MicroRupiah; untilMs: number } | undefined;
 }
 
 export interface Leases {
   /**
    * Sets `amountMicro` aside. Synchronous when the lease has it. Throws `insufficient_quota` when the account cannot
-   * pay for it, `unavailable` when billing does not answer.
+   * pay for it, `unavailable` when billing does not answer. With `fit` an account that cannot pay for it all is held
+   * what `fit` answered last.
    */
-  take(accountId: string, amountMicro: MicroRupiah): Hold | Promise<Hold>;
+  take(accountId: string, amountMicro: MicroRupiah, fit?: Fit): Hold | Promise<Hold>;
   readonly open: number;
   /** Gives everything back that is not held. */
   close(): Promise<void>;
@@ -228,13 +233,14 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
     }
     if (account.waiting.length === 0) return;
     const nowMs = clock.monotonicMs();
-    account.refused = { leastMicro: account.waiting[0]!.amountMicro, untilMs: nowMs + refusedMs };
-    const spare = freeMicro(account.lease, nowMs) + grant.availableMicro;
+    const spareMicro = freeMicro(account.lease, nowMs) + grant.availableMicro;
+    account.refused = { leastMicro: account.waiting[0]!.amountMicro, spareMicro, untilMs: nowMs + refusedMs };
     const waiting = account.waiting;
     account.waiting = [];
     for (const each of waiting) {
-      if (each.amountMicro > spare) each.reject(insufficient(grant.availableMicro, each.amountMicro));
-      else account.waiting.push(each);
+      const fittingMicro = each.amountMicro > spareMicro ? each.fit?.(spareMicro) : each.amountMicro;
+      if (fittingMicro === undefined) each.reject(insufficient(grant.availableMicro, each.amountMicro));
+      else account.waiting.push({ ...each, amountMicro: fittingMicro });
     }
     serveWaiting(account);
   }
@@ -318,7 +324,8 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   timer = setTimeout(loop, syncMs);
 
   return {
-    take(accountId, amountMicro) {
+    take(accountId, wholeMicro, fit) {
+      let amountMicro = wholeMicro;
       if (!Number.isSafeInteger(amountMicro) || amountMicro < 0) throw new RangeError("a hold is a number of micro-rupiah");
       const account = accountOf(accountId);
       if (account.waiting.length === 0) {
@@ -330,14 +337,18 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       }
       const nowMs = clock.monotonicMs();
       const { refused } = account;
-      if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) throw insufficient(undefined, amountMicro);
+      if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) {
+        const fittingMicro = fit?.(refused.spareMicro);
+        if (fittingMicro === undefined) throw insufficient(undefined, amountMicro);
+        amountMicro = fittingMicro;
+      }
       if (account.waiting.length >= waitingMax) {
         throw new EpithreError("overloaded", "Cannot reserve credit now: too many requests of this account wait. Try again.", {
           retryAfterS: 1,
         });
       }
       return new Promise((resolve, reject) => {
-        account.waiting.push({ amountMicro, sinceMs: nowMs, resolve, reject });
+        account.waiting.push({ amountMicro, fit, sinceMs: nowMs, resolve, reject });
         ask(account);
       });
     },

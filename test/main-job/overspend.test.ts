@@ -77,7 +77,9 @@ describe("three replicas and money for exactly 10 worst cases", () => {
     const customers = await newCustomers(count);
     const { result, leastMicro, looks } = await watched(customers, callAll(customers, each));
     expect(result.map(complete)).toEqual(customers.map(() => worstCases));
-    expect(codes(result.flat())).toEqual(["insufficient_quota"]);
+    expect(codes(result.flat())).toContain("insufficient_quota");
+    // A call that waited for seconds, since so many did, is told to try again.
+    expect(["insufficient_quota", "service_unavailable"]).toEqual(expect.arrayContaining(codes(result.flat())));
     expect(looks).toBeGreaterThan(5);
     expect(leastMicro).toBeGreaterThanOrEqual(0);
     for (const customer of customers) {
