@@ -16,6 +16,8 @@ const kinds = {
   invalid_api_key: { status: 401, type: "invalid_request_error", code: "invalid_api_key" },
   invalid_signature: { status: 401, type: "invalid_request_error", code: "invalid_signature" },
   insufficient_quota: { status: 402, type: "insufficient_quota", code: "insufficient_quota" },
+  // OpenAI's code for a limit that the customer has set on spending, under the same type as an empty balance.
+  budget_exceeded: { status: 402, type: "insufficient_quota", code: "billing_hard_limit_reached" },
   missing_scope: { status: 403, type: "invalid_request_error", code: "insufficient_permissions" },
   model_not_allowed: { status: 403, type: "invalid_request_error", code: "model_not_allowed" },
   account_suspended: { status: 403, type: "invalid_request_error", code: "account_suspended" },
@@ -24,6 +26,8 @@ const kinds = {
   unknown_url: { status: 404, type: "invalid_request_error", code: "unknown_url" },
   method_not_allowed: { status: 405, type: "invalid_request_error", code: "method_not_allowed" },
   conflict: { status: 409, type: "invalid_request_error", code: "conflict" },
+  idempotent_replay: { status: 409, type: "invalid_request_error", code: "idempotent_replay" },
+  idempotency_in_progress: { status: 409, type: "invalid_request_error", code: "idempotency_in_progress" },
   body_too_large: { status: 413, type: "invalid_request_error", code: "request_too_large" },
   unsupported_media_type: { status: 415, type: "invalid_request_error", code: "unsupported_media_type" },
   unsupported_encoding: { status: 415, type: "invalid_request_error", code: "unsupported_encoding" },

@@ -3,9 +3,10 @@
  * call cannot be signed, and a function accepts only signatures of its own incoming edges.
  */
 export const flow = [
-  { from: "proxy", to: "key-auth", for: "verdicts about keys and the feed of their changes" },
+  { from: "proxy", to: "key-auth", for: "verdicts about keys, the feed of their changes, slices of their limits" },
   { from: "proxy", to: "billing", for: "leases, the price book, the caller's own balance" },
-  { from: "proxy", to: "usage-record", for: "settlements" },
+  { from: "proxy", to: "usage-record", for: "settlements, claims of Idempotency-Keys" },
+  { from: "billing", to: "key-auth", for: "the verdict about the key that asks for its account's money" },
   { from: "export", to: "key-auth", for: "the verdict about the key that asks for its usage" },
 ] as const;
 

@@ -8,8 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Dispatcher, Pool } from "undici";
 import { z } from "zod";
 import { EpithreError, errorBody, errorHeaders, errorResponse, publicError } from "./errors.ts";
-import { edgeSecretName, flow, type FunctionName } from "./flow.ts";
-import { secret } from "./config.ts";
+import type { FunctionName } from "./flow.ts";
 
 export const signatureHeader = "x-epithre-signature";
 
@@ -260,11 +259,4 @@ function exchange(
       },
     );
   });
-}
-
-/** The configuration entries for the secrets of all edges that end at `to`, keyed by caller. */
-export function incomingEdgeSecrets(to: FunctionName) {
-  return Object.fromEntries(
-    flow.filter((edge) => edge.to === to).map((edge) => [edge.from, secret(edgeSecretName(edge.from, edge.to))]),
-  );
 }

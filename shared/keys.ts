@@ -4,6 +4,7 @@
  */
 import { hash } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { EpithreError } from "./errors.ts";
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const randomCharacters = 40;
@@ -29,6 +30,22 @@ export function generateKey(): string {
 export function isWellFormedKey(text: string): boolean {
   return keyPattern.test(text) && text.endsWith(checksum(text.slice(0, -checksumCharacters)));
 }
+
+/**
+ * The key of an `Authorization: Bearer` header. Throws `missing_api_key`, or `invalid_api_key` for what no key can be:
+ * guesses and slips of the hand are refused here, before anybody is asked.
+ */
+export function presentedKey(authorization: string | null | undefined): string {
+  if (!authorization) {
+    throw new EpithreError("missing_api_key", "Cannot find an API key: send it as `Authorization: Bearer ep_...`");
+  }
+  const key = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
+  if (!key || !isWellFormedKey(key)) throw invalidKey();
+  return key;
+}
+
+export const invalidKey = () =>
+  new EpithreError("invalid_api_key", "Cannot accept this API key: it is unknown, expired or revoked. Make a new one on the dashboard.");
 
 /** SHA-256 in lower-case hex. */
 export function hashKey(text: string): string {

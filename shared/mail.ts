@@ -1,4 +1,4 @@
-/** Mail over SMTP, as plain text. Who gets it and what it says is the caller's; nothing of it is logged. */
+/** Mail over SMTP: plain text, with documents where a mail has some. Who gets it and what it says is the caller's; nothing of it is logged. */
 import { createTransport } from "nodemailer";
 
 /** Milliseconds to connect and be greeted, and between two answers of the relay. */
@@ -12,8 +12,16 @@ export interface Mail {
   to: string;
   subject: string;
   text: string;
+  attachments?: Attachment[];
   /** The same for each attempt at one mail, so that a mailbox shows a repeated one once. */
   id: string;
+}
+
+/** A document made for this mail; it is nowhere but in it. */
+export interface Attachment {
+  filename: string;
+  contentType: string;
+  content: Buffer;
 }
 
 export interface Mailer {
@@ -51,12 +59,13 @@ export function createMailer({ smtpUrl, from }: MailerOptions): Mailer {
     disableUrlAccess: true,
   });
   return {
-    async send({ to, subject, text, id }) {
+    async send({ to, subject, text, attachments, id }) {
       await transport.sendMail({
         from,
         to,
         subject,
         text,
+        attachments,
         messageId: `<${id}@${domain}>`,
         headers: { "auto-submitted": "auto-generated" },
         xMailer: false,

@@ -4,7 +4,8 @@
  */
 
 /** What a key may be allowed to do. */
-export const scopes = ["chat", "embeddings", "images", "models", "usage"] as const;
+export const scopes = ["chat", "embeddings", "images", "models", "usage", "billing"] as const;
+export type Scope = (typeof scopes)[number];
 
 /** What a usage event may name as its endpoint: a closed list, so that no path a caller made up is stored. */
 export const endpoints = ["chat.completions", "completions", "embeddings", "images.generations", "images.edits", "images.variations"] as const;

@@ -12,12 +12,12 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   accounts: { "keep.account": ["id", "status", "closed_at", "audit_alias", "changed_xid"] },
   persons: { "keep.account": ["account_id", "email", "name", "password_hash"] },
   // Mail about the account that waits; it holds neither address nor text.
-  outbox: { "keep.account": ["id", "account_id", "template", "created_at", "attempts", "next_attempt_at"] },
+  outbox: { "keep.account": ["id", "account_id", "template", "object_id", "month", "model_id", "created_at", "attempts", "next_attempt_at"] },
   // A key's limits, models and expiry count as its scopes.
   api_keys: {
     "keep.key": [
       "id", "account_id", "hash", "prefix", "name", "scopes", "models", "expires_at", "requests_per_minute",
-      "tokens_per_minute", "revoked_at", "changed_xid",
+      "tokens_per_minute", "revoked_at", "changed_xid", "monthly_budget_micro",
     ],
   },
   usage_events: {
@@ -34,7 +34,17 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   leases: {
     "keep.usage": [
       "id", "account_id", "replica_id", "granted_micro", "consumed_micro", "expires_at", "recall_requested_at",
-      "recall_answered_at",
+      "recall_answered_at", "key_id",
+    ],
+  },
+  // What a key has spent of its budget in the running month, and of its limits in the last minute.
+  key_budgets: { "keep.usage": ["key_id", "month", "spent_micro"] },
+  key_rates: { "keep.usage": ["key_id", "unit", "second", "counts"] },
+  // Ids and time of a call of the last day, and a digest of the name that its caller gave it (Idempotency-Key).
+  idempotency_claims: {
+    "keep.usage": [
+      "account_id", "digest", "request_id", "key_id", "lease_id", "model_id", "endpoint", "price_version", "claimed_at",
+      "runs_until",
     ],
   },
   audit_log: { "keep.audit": ["id", "at", "actor", "action", "subject_alias", "object_id", "reason"] },
@@ -76,6 +86,7 @@ export const boundText: Record<string, string> = {
   "api_keys.prefix": "the first characters of a key that was made here",
   "api_keys.scopes": "a closed list",
   "api_keys.models": "names of the price book",
+  "idempotency_claims.digest": "HMAC-SHA-256 under a key of the day, which is held outside the database and destroyed",
   "models.name": "set by operators, of one form",
   "purge_runs.confirmed_by": "a closed list",
   "migrations.name": "a file of the repository",
@@ -84,16 +95,24 @@ export const boundText: Record<string, string> = {
 
 /**
  * How a table's rows end. `drop_slice`: whole slices of time are dropped; `delete`: rows whose `time` is past the
- * limit; `erase`: the account with all that is linked to it; `life_of_account`: with that erasure. A table may have
+ * limit; `expire`: as `delete`, but no earlier because of backups: `inBackups` says what a copy there still tells; `erase`: the account with all that is linked to it; `life_of_account`: with that erasure. A table may have
  * two rows: what comes first ends the data. Where no person is named (`promise: null`) the limit is our own.
  */
 export interface Retention {
   promise: PromiseId | null;
   table: string;
   time: string;
-  how: "drop_slice" | "delete" | "erase" | "life_of_account";
+  how: "drop_slice" | "delete" | "expire" | "erase" | "life_of_account";
   limit: Limit;
+  /** What a copy in a backup still tells after the limit, and why that breaks no promise; only with `expire`. */
+  inBackups?: string;
 }
+
+/** Hours that an Idempotency-Key counts. */
+export const claimHours = 24;
+
+/** Hours that purge acts before a limit: it runs every hour, and a run that fails must not make anything late. */
+export const purgeLeadHours = 2;
 
 function limitOf(id: PromiseId): Limit {
   const { limit } = promised(id);
@@ -110,6 +129,12 @@ export const retention = [
   { promise: "keep.audit", table: "audit_log", time: "at", how: "delete", limit: limitOf("keep.audit") },
   { promise: "keep.account", table: "outbox", time: "created_at", how: "delete", limit: limitOf("keep.account") },
   { promise: "keep.billing", table: "billing_events", time: "created_at", how: "delete", limit: limitOf("keep.billing") },
+  {
+    // Purge acts on the first run after the last moment that a claim counts.
+    promise: "keep.usage", table: "idempotency_claims", time: "claimed_at", how: "expire",
+    limit: { amount: claimHours + purgeLeadHours, unit: "hours", since: "the call" },
+    inBackups: "ids and the time of a usage event, which keep.usage allows longer; the digest's key of the day is destroyed",
+  },
   { promise: null, table: "purge_runs", time: "started_at", how: "delete", limit: { amount: 365, unit: "days" } },
   { promise: "keep.account", table: "accounts", time: "closed_at", how: "erase", limit: limitOf("keep.account") },
   lifeOfAccount("keep.account", "persons"),
@@ -118,6 +143,10 @@ export const retention = [
   lifeOfAccount("keep.usage", "usage_events"),
   lifeOfAccount("keep.billing", "balances"),
   lifeOfAccount("keep.usage", "leases"),
+  // With their key; purge forgets them long before.
+  lifeOfAccount("keep.usage", "key_budgets"),
+  lifeOfAccount("keep.usage", "key_rates"),
+  lifeOfAccount("keep.usage", "idempotency_claims"),
 ] as const satisfies readonly Retention[];
 
 /** Days that the oldest backup goes back; `null` where there are none. */
@@ -128,9 +157,6 @@ const backupExtraDays = 2;
 
 /** Days from the closing of an account to its erasure: a closing by mistake is undone, credit is paid back. */
 export const erasureGraceDays = 7;
-
-/** Hours that purge acts before a limit: it runs every hour, and a run that fails must not make anything late. */
-export const purgeLeadHours = 2;
 
 /** Grace, backups and one day for failures must fit into the 30 days of an erasure (right.delete). */
 export const backupWindowDaysMax = limitDays(limitOf("right.delete")) - erasureGraceDays - backupExtraDays - 1;
@@ -145,6 +171,11 @@ export function limitDays({ amount, unit }: Limit): number {
   if (unit === "days") return amount;
   if (unit === "years") return amount * 365;
   throw new RangeError(`Cannot count a limit in days: its unit is ${unit}`);
+}
+
+/** A limit in hours, for those shorter than days can say. */
+export function limitHours(limit: Limit): number {
+  return limit.unit === "hours" ? limit.amount : limitDays(limit) * 24;
 }
 
 /** Days that live data may be kept, so that it is gone everywhere within the promised limit (keep.*). */

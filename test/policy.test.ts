@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { policy, type PromiseId } from "#shared/policy.ts";
+import { policy, promised, type PromiseId } from "#shared/policy.ts";
 import {
-  backupWindowDaysMax, boundText, columns, earlyDays, erasureGraceDays, freeText, limitDays, liveLimitDays, purgeLeadHours,
-  retention, usageFields,
+  backupWindowDaysMax, boundText, columns, earlyDays, erasureGraceDays, freeText, limitDays, limitHours, liveLimitDays,
+  purgeLeadHours, retention, type Retention, usageFields,
 } from "#shared/stored-data.ts";
 import { createTestDatabase, type TestDatabase } from "./support/database.ts";
 
@@ -55,7 +55,7 @@ describe("promises", () => {
 
   test("have each its own id, and a limit of time wherever data is kept for a time", () => {
     expect(new Set(policy.map(({ id }) => id)).size).toBe(policy.length);
-    for (const { limit } of retention) expect(limitDays(limit)).toBeGreaterThan(0);
+    for (const { limit } of retention) expect(limitHours(limit)).toBeGreaterThan(0);
   });
 });
 
@@ -83,8 +83,16 @@ describe("liveLimitDays()", () => {
 
   test("erasure fits into its limit with every window that may be configured (right.delete)", () => {
     expect(erasureGraceDays + purgeLeadHours / 24 + earlyDays(backupWindowDaysMax)).toBeLessThanOrEqual(30);
-    for (const { limit } of retention) {
-      expect(liveLimitDays(limit, backupWindowDaysMax) * 24).toBeGreaterThan(purgeLeadHours);
+    for (const { how, limit } of retention) {
+      if (how !== "expire") expect(liveLimitDays(limit, backupWindowDaysMax) * 24).toBeGreaterThan(purgeLeadHours);
+    }
+  });
+
+  test("leaves out only what says how its copies in backups end, within the limit of its promise (keep.*, keep.usage)", () => {
+    const rows: readonly Retention[] = retention;
+    expect(rows.filter(({ inBackups }) => inBackups !== undefined)).toEqual(rows.filter(({ how }) => how === "expire"));
+    for (const { how, promise, limit } of rows) {
+      if (how === "expire") expect(limitHours(limit) / 24 + earlyDays(backupWindowDaysMax)).toBeLessThan(limitDays(promised(promise!).limit!));
     }
   });
 });
@@ -138,7 +146,7 @@ describe("the database", () => {
     }
     // Of the others, those that another function's caller has a hand in are of a form that the database checks.
     const formed = new Set(checks.map(({ column }) => column));
-    for (const column of ["api_keys.hash", "api_keys.prefix", "api_keys.scopes", "models.name", "persons.password_hash"]) {
+    for (const column of ["idempotency_claims.digest", "api_keys.hash", "api_keys.prefix", "api_keys.scopes", "models.name", "persons.password_hash"]) {
       expect(formed, column).toContain(column);
     }
   });
@@ -155,7 +163,7 @@ describe("the database", () => {
       select c.relname || '.' || a.attname as column
       from pg_attribute a join pg_class c on c.oid = a.attrelid
       where (c.relname like 'persons%' and c.relkind in ('r', 'p') and a.attname in ('email', 'name', 'password_hash')
-        or c.relname = 'api_keys' and a.attname = 'name')
+        or c.relname = 'api_keys' and a.attname = 'name' or c.relname = 'idempotency_claims' and a.attname = 'digest')
         and a.attstattarget is distinct from 0
     `;
     expect(sampled.map(({ column }) => column)).toEqual([]);
@@ -192,6 +200,7 @@ describe("the database", () => {
     const rights = granted.map(({ mayDo }) => mayDo).filter((mayDo) => personal.includes(mayDo.split(" ")[2]!));
     expect(rights.sort()).toEqual([
       "billing select balances",
+      "billing select key_budgets",
       "billing select leases",
       "export select usage_events",
       "key_auth select accounts",

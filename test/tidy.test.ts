@@ -79,8 +79,9 @@ const rules: Record<string, Rule> = {
     example: { path: "package-lock.json", text: `"resolved": "https://${registryHosts[0]}/zod"` },
   },
   "files are short enough to be read": {
+    // The dump of the schema is compared, not read from top to bottom.
     breaks: ({ path, text }) =>
-      isCode(path) && text.split("\n").length > (path.startsWith("test/") ? testLinesMax : codeLinesMax) + 1,
+      isCode(path) && path !== "infra/db/schema.sql" && text.split("\n").length > (path.startsWith("test/") ? testLinesMax : codeLinesMax) + 1,
     example: { path: "functions/proxy/handler.ts", text: "\n".repeat(codeLinesMax + 1) },
   },
 };

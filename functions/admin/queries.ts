@@ -1,7 +1,7 @@
 /** All SQL of admin: calls of functions that append their audit row in the same transaction (keep.audit). */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
-import type { CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, PostCredit, SuspendAccount } from "./schema.ts";
+import type { ChangeLimits, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, PostCredit, SuspendAccount } from "./schema.ts";
 
 type Asked<Schema extends z.ZodType> = z.output<Schema>;
 
@@ -32,10 +32,22 @@ export async function createKey(
   const [row] = await sql<{ id: string }[]>`
     select admin_create_key(
       ${asked.accountId}, ${Buffer.from(hash, "hex")}, ${prefix}, ${asked.name}, ${asked.scopes}, ${asked.models},
-      ${expiresAt}, ${asked.requestsPerMinute}, ${asked.tokensPerMinute}
+      ${expiresAt}, ${asked.requestsPerMinute}, ${asked.tokensPerMinute}, ${asked.monthlyBudgetMicro}
     ) as id
   `;
   return row!.id;
+}
+
+export async function changeLimits(sql: Sql, { keyId, expiresAtMs, ...asked }: Asked<typeof ChangeLimits>): Promise<void> {
+  // By the names of the columns; what is undefined is left out of the JSON, and stays as it is.
+  const limits = {
+    models: asked.models,
+    expires_at: typeof expiresAtMs === "number" ? new Date(expiresAtMs).toISOString() : expiresAtMs,
+    requests_per_minute: asked.requestsPerMinute,
+    tokens_per_minute: asked.tokensPerMinute,
+    monthly_budget_micro: asked.monthlyBudgetMicro?.toString() ?? asked.monthlyBudgetMicro,
+  };
+  await sql`select admin_set_key_limits(${keyId}, ${JSON.stringify(limits)}::text::jsonb)`;
 }
 
 export async function revokeKey(sql: Sql, keyId: string): Promise<void> {

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
 import {
+  changeLimits,
   closeAccount,
   confirmPurgeGap,
   createAccount,
@@ -17,6 +18,7 @@ import {
   suspendAccount,
 } from "./queries.ts";
 import {
+  ChangeLimits,
   CreateAccount,
   CreateKey,
   CreateModel,
@@ -79,6 +81,12 @@ export const routes: Record<string, Route<z.ZodType>> = {
       const prefix = keyPrefix(key);
       return { keyId: await createKey(sql, asked, { hash: hashKey(key), prefix }), key, prefix };
     },
+  ),
+  "/keys/limits": route(
+    "change limits",
+    ChangeLimits,
+    { missing: "no key has this id, or no model one of these names", conflict: "the key is revoked" },
+    changeLimits,
   ),
   "/keys/revoke": route("revoke key", RevokeKey, { missing: "no key has this id" }, (sql, { keyId }) => revokeKey(sql, keyId)),
   "/credits": route(

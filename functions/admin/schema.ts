@@ -15,6 +15,14 @@ const amountMicro = z
   .regex(/^-?\d{1,18}$/, "must be an integer of micro-rupiah, as a string")
   .transform(BigInt);
 
+const models = z.array(modelId).min(1).max(100).nullable();
+const expiresAtMs = z.int().positive().max(8_640_000_000_000_000).nullable();
+/** Micro-rupiah that a key may spend in a month. */
+const monthlyBudgetMicro = z
+  .union([amountMicro, z.int().transform(BigInt)])
+  .refine((micro) => micro >= 0n, "must not be negative")
+  .nullable();
+
 export const CreateAccount = z.strictObject({
   email: z.email().max(254),
   name: z.string().trim().min(1).max(128).nullable().default(null),
@@ -28,10 +36,21 @@ export const CreateKey = z.strictObject({
   accountId,
   name: z.string().trim().min(1).max(64),
   scopes: z.array(z.enum(scopes)).min(1).max(scopes.length),
-  models: z.array(modelId).min(1).max(100).nullable().default(null),
-  expiresAtMs: z.int().positive().max(8_640_000_000_000_000).nullable().default(null),
+  models: models.default(null),
+  expiresAtMs: expiresAtMs.default(null),
   requestsPerMinute: limit.default(null),
   tokensPerMinute: limit.default(null),
+  monthlyBudgetMicro: monthlyBudgetMicro.default(null),
+});
+
+/** Limits that are not given stay; null takes one away. */
+export const ChangeLimits = z.strictObject({
+  keyId: z.uuid(),
+  models: models.optional(),
+  expiresAtMs: expiresAtMs.optional(),
+  requestsPerMinute: limit.optional(),
+  tokensPerMinute: limit.optional(),
+  monthlyBudgetMicro: monthlyBudgetMicro.optional(),
 });
 export const RevokeKey = z.strictObject({ keyId: z.uuid() });
 

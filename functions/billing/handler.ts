@@ -39,7 +39,7 @@ export function createHandler({ edgeSecrets, database, clock, leaseTtlMs }: Deps
     }),
     "/balance": route({
       input: BalanceRequest,
-      answer: ({ accountId }) => database.run((sql) => findBalance(sql, accountId)),
+      answer: ({ accountId, keyId }) => database.run((sql) => findBalance(sql, accountId, keyId)),
     }),
     "/price-book": route({
       input: PriceBookRequest,

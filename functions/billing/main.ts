@@ -1,10 +1,14 @@
 import { run, serve } from "openfaas-node";
+import { createAccountOf } from "#shared/caller.ts";
 import { systemClock } from "#shared/clock.ts";
 import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
+import { createInternalClient } from "#shared/http.ts";
 import { createLog } from "#shared/log.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
+import { createBillingPages } from "./public.ts";
+import { VerdictsAnswer } from "../key-auth/schema.ts";
 
 /** Bytes. 256 grants with 64 needs each, or 1,000 reports. */
 const bodyBytesMax = 1024 * 1024;
@@ -13,6 +17,8 @@ run(async () => {
   const config = readConfig(configShape);
   const log = createLog("billing");
   const database = createDatabasePool({ url: config.databaseUrl, log });
+  const keyAuth = createInternalClient({ from: "billing", to: "key-auth", url: config.keyAuthUrl, edgeSecret: config.keyAuthSecret });
+  const accountOf = createAccountOf({ keyAuth, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
   const edgeSecrets = { proxy: config.proxySecret };
   return serve({
     name: "billing",
@@ -20,7 +26,11 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
+    handlerPath: "/v1/",
+    handler: createBillingPages({ accountOf, database }),
     nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs }).node,
-    onStop: database.close,
+    async onStop() {
+      await Promise.all([database.close(), keyAuth.close()]);
+    },
   });
 });

@@ -1,4 +1,4 @@
-/** All SQL of billing. What must be atomic (grants, returns, closes) is an SQL function of migration 0005. */
+/** All SQL of billing. What must be atomic (grants, returns, closes) is an SQL function of migrations 0005 and 0020. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import type { BalanceAnswer, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
@@ -15,6 +15,7 @@ interface GrantRow {
   granted_micro: bigint;
   needs_covered: number;
   available_micro: bigint;
+  renews_at_ms: number;
 }
 
 export async function grantLeases(
@@ -22,18 +23,22 @@ export async function grantLeases(
   { replicaId, requests }: z.output<typeof GrantRequest>,
   ttlMs: number,
 ): Promise<Grant[]> {
-  const lines = requests.map(({ accountId, leaseId, needsMicro, wantMicro }) => ({
+  const lines = requests.map(({ accountId, keyId, leaseId, needsMicro, wantMicro }) => ({
     account_id: accountId,
+    key_id: keyId,
     lease_id: leaseId,
     needs: needsMicro,
     want: wantMicro,
   }));
   const rows = await sql<GrantRow[]>`
-    select * from lease_grant(${replicaId}, ${ttlMs}::integer * interval '1 millisecond', ${sql.json(lines)})
+    select g.*, extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month')::float8 * 1000 as renews_at_ms
+    from lease_grant(${replicaId}, ${ttlMs}::integer * interval '1 millisecond', ${sql.json(lines)}) as g
   `;
   return rows.map((row): Grant => {
     if (row.outcome === "recalling") return { outcome: "recalling", retryMs: recallRetryMs };
-    if (row.outcome === "insufficient") return { outcome: "insufficient", availableMicro: Number(row.available_micro) };
+    const availableMicro = Number(row.available_micro);
+    if (row.outcome === "insufficient") return { outcome: "insufficient", availableMicro };
+    if (row.outcome === "over_budget") return { outcome: "over_budget", availableMicro, renewsAtMs: row.renews_at_ms };
     return {
       outcome: "granted",
       leaseId: row.lease_id,
@@ -67,7 +72,8 @@ export async function closeExpiredLeases(sql: Sql): Promise<void> {
   await sql`select close_expired_leases(${expiredAccountsMax})`;
 }
 
-export async function findBalance(sql: Sql, accountId: string): Promise<z.output<typeof BalanceAnswer>> {
+/** With a key that has a monthly budget, also what it has spent of it. */
+export async function findBalance(sql: Sql, accountId: string, keyId?: string): Promise<z.output<typeof BalanceAnswer>> {
   const [row] = await sql<{ balance: string; available: string }[]>`
     select
       (b.credited_micro - b.consumed_micro - coalesce(sum(l.consumed_micro), 0))::text as balance,
@@ -77,7 +83,24 @@ export async function findBalance(sql: Sql, accountId: string): Promise<z.output
     where b.account_id = ${accountId}
     group by b.account_id
   `;
-  return { balanceMicro: row?.balance ?? "0", availableMicro: row?.available ?? "0" };
+  const balance = { balanceMicro: row?.balance ?? "0", availableMicro: row?.available ?? "0" };
+  return keyId === undefined ? balance : { ...balance, budget: await findSpending(sql, keyId) };
+}
+
+/** What a key with a budget has spent this month; nothing while no call of this month has asked for money. */
+async function findSpending(sql: Sql, keyId: string): Promise<z.output<typeof BalanceAnswer>["budget"]> {
+  const [row] = await sql<{ spentMicro: string; renewsAtMs: number }[]>`
+    with running as (select date_trunc('month', now(), 'UTC') as since)
+    select
+      coalesce((
+        select b.spent_micro + coalesce((select sum(l.consumed_micro) from leases l where l.key_id = b.key_id), 0)
+        from key_budgets b
+        where b.key_id = ${keyId} and b.month >= (since at time zone 'UTC')::date
+      ), 0)::text as "spentMicro",
+      extract(epoch from since + interval '1 month')::float8 * 1000 as "renewsAtMs"
+    from running
+  `;
+  return row!;
 }
 
 /**

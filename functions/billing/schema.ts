@@ -13,7 +13,8 @@ export const leasesPerSyncMax = 1_000;
 
 /**
  * `needsMicro` are the holds that wait, oldest first; `wantMicro` is what the replica would like beyond them.
- * With `leaseId` the lease grows, without it a new one is made.
+ * With `leaseId` the lease grows, without it a new one is made. `keyId` where the key has a monthly budget: the lease
+ * is then for that key alone.
  */
 export const GrantRequest = z.strictObject({
   replicaId: z.uuid(),
@@ -21,6 +22,7 @@ export const GrantRequest = z.strictObject({
     .array(
       z.strictObject({
         accountId: z.uuid(),
+        keyId: z.uuid().optional(),
         leaseId: z.uuid().nullable(),
         needsMicro: z.array(micro).min(1).max(needsPerGrantMax),
         wantMicro: micro,
@@ -34,7 +36,8 @@ export const GrantRequest = z.strictObject({
  * In the order of the request. `granted`: the lease now has `grantedMicro` more, which covers the first
  * `needsCovered` holds; `ttlMs` counts from the moment the request was sent. `recalling`: other replicas were asked
  * to give idle money back; ask again after `retryMs`. `insufficient`: the account cannot pay for the first need;
- * `availableMicro` is what it has.
+ * `availableMicro` is what it has. `over_budget`: the account could, the key's budget of this month cannot;
+ * `availableMicro` is what is left of it until it renews.
  */
 export const GrantAnswer = z.strictObject({
   grants: z.array(
@@ -48,6 +51,7 @@ export const GrantAnswer = z.strictObject({
       }),
       z.strictObject({ outcome: z.literal("recalling"), retryMs: z.int() }),
       z.strictObject({ outcome: z.literal("insufficient"), availableMicro: micro }),
+      z.strictObject({ outcome: z.literal("over_budget"), availableMicro: micro, renewsAtMs: z.int() }),
     ]),
   ),
 });
@@ -84,11 +88,14 @@ export const SyncAnswer = z.strictObject({
 });
 export type SyncAnswer = z.output<typeof SyncAnswer>;
 
-export const BalanceRequest = z.strictObject({ accountId: z.uuid() });
+/** `keyId` asks also what a key with a monthly budget has spent. */
+export const BalanceRequest = z.strictObject({ accountId: z.uuid(), keyId: z.uuid().optional() });
 /** `balanceMicro` = billing events - consumed; decimal strings, since a balance can exceed 2^53. */
 export const BalanceAnswer = z.strictObject({
   balanceMicro: z.string().regex(/^-?\d+$/),
   availableMicro: z.string().regex(/^-?\d+$/),
+  /** Of the running month (UTC), since the key has a budget. */
+  budget: z.strictObject({ spentMicro: z.string().regex(/^\d+$/), renewsAtMs: z.int() }).optional(),
 });
 
 export const PriceBookRequest = z.strictObject({});

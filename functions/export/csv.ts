@@ -3,9 +3,14 @@
 /** A spreadsheet takes a cell that begins so as a formula, also behind quotes; the last four are its full-width forms. */
 const formulaStart = /^[=+\-@\t\r\n＝＋－＠]/;
 
-/** One record with its line end. A text that would run as a formula gets an apostrophe before it; numbers stay. */
-export function csvRecord(cells: readonly (string | number)[]): string {
-  return `${cells.map((cell) => (typeof cell === "number" ? String(cell) : quoted(disarmed(cell)))).join(",")}\r\n`;
+export type Cell = string | number;
+
+/** After each record. */
+export const lineEnd = "\r\n";
+
+/** One record without its line end. A text that would run as a formula gets an apostrophe before it; numbers stay. */
+export function csvRecord(cells: readonly Cell[]): string {
+  return cells.map((cell) => (typeof cell === "number" ? String(cell) : quoted(disarmed(cell)))).join(",");
 }
 
 function disarmed(text: string): string {

@@ -1,31 +1,31 @@
-/** GET /v1/usage.csv: the caller's own usage log, whole or from where it broke off (right.export). */
+/** The caller's own usage: as CSV, request by request, and signed receipts of both. */
+import type { AccountOf } from "#shared/caller.ts";
+import type { Clock } from "#shared/clock.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError, errorResponse } from "#shared/errors.ts";
-import type { AccountOf } from "./caller.ts";
-import { findUsagePage } from "./queries.ts";
-import { type IdRange, idRange } from "./range.ts";
-import { UsageQuery } from "./schema.ts";
-import { createSeats } from "./seats.ts";
-import { streamUsage } from "./usage-stream.ts";
+import type { ReceiptKey, ReceiptSigner } from "#shared/receipts.ts";
+import { createCsvReceipt, receiptPath } from "./csv-receipt.ts";
+import type { Answer } from "./parts.ts";
+import { createSeats, exportSeats, lookUpSeats } from "./seats.ts";
+import { createUsageCsv, csvPath } from "./usage-csv.ts";
+import { createUsageReceipt, usagePath } from "./usage-receipt.ts";
 
 export interface Deps {
   accountOf: AccountOf;
   database: DatabasePool;
+  signer: ReceiptSigner;
+  /** Public keys beside the signer's: retired ones, whose receipts still count, and the next one. */
+  otherKeys: readonly ReceiptKey[];
+  clock: Clock;
 }
 
-const path = "/v1/usage.csv";
+const keysPath = "/.well-known/epithre-receipt-keys.json";
 
 /** Of every answer. Browsers may call with their own key: no cookie exists that could be sent along. */
 const commonHeaders = {
   "access-control-allow-origin": "*",
-  "access-control-expose-headers": "retry-after, content-disposition",
-  "cache-control": "no-store",
+  "access-control-expose-headers": "retry-after, content-disposition, link",
   "x-content-type-options": "nosniff",
-};
-
-const csvHeaders = {
-  "content-type": "text/csv; charset=utf-8; header=present",
-  "content-disposition": 'attachment; filename="epithre-usage.csv"',
 };
 
 const preflightHeaders = {
@@ -34,53 +34,43 @@ const preflightHeaders = {
   "access-control-max-age": "86400",
 };
 
-export function createHandler({ accountOf, database }: Deps): (request: Request) => Promise<Response> {
-  const seats = createSeats();
+/** A JWK Set (RFC 7517). A new key is published well before it signs, so nobody needs the set fresher than this. */
+const keysHeaders = { "content-type": "application/jwk-set+json", "cache-control": "public, max-age=300" };
 
-  async function exportUsage(request: Request, parameters: URLSearchParams): Promise<Response> {
-    const accountId = await accountOf(request.headers.get("authorization"));
-    const range = readRange(parameters);
-    const pageAfter = (afterId: string) => database.run((sql) => findUsagePage(sql, accountId, { ...range, afterId }));
+export function createHandler({ accountOf, otherKeys, ...deps }: Deps): (request: Request) => Promise<Response> {
+  const { signer } = deps;
+  const parts = { ...deps, exports: createSeats(exportSeats), lookUps: createSeats(lookUpSeats) };
+  const keySet = JSON.stringify({ keys: [signer.key, ...otherKeys.filter(({ kid }) => kid !== signer.key.kid)] });
+  const usageCsv = createUsageCsv(parts);
+  const csvReceipt = createCsvReceipt(parts);
+  const usageReceipt = createUsageReceipt(parts);
 
-    const leaveSeat = seats.take(accountId);
-    request.signal.addEventListener("abort", leaveSeat);
-    try {
-      // Before the answer begins: until here a failure can be told as an error.
-      const firstPage = await pageAfter(range.afterId);
-      return new Response(streamUsage({ firstPage, pageAfter, onEnd: leaveSeat }), { headers: csvHeaders });
-    } catch (thrown) {
-      leaveSeat();
-      throw thrown;
+  /** Of one's own usage; undefined where there is nothing of it. */
+  function ownRoute(pathname: string): Answer | undefined {
+    if (pathname === csvPath) return usageCsv;
+    if (pathname === receiptPath) return csvReceipt;
+    return pathname.startsWith(usagePath) ? usageReceipt : undefined;
+  }
+
+  async function answer({ url, method, headers, signal }: Request): Promise<Response> {
+    const { pathname, searchParams } = new URL(url);
+    const own = ownRoute(pathname);
+    if (!own && pathname !== keysPath) {
+      throw new EpithreError("unknown_url", `Cannot find this route: usage is at ${csvPath} and ${usagePath}{request_id}`);
     }
+    if (method === "OPTIONS") return new Response(null, { status: 204, headers: preflightHeaders });
+    if (method !== "GET") {
+      throw new EpithreError("method_not_allowed", "Cannot answer this method here: use GET", { headers: { allow: "GET, OPTIONS" } });
+    }
+    if (!own) return new Response(keySet, { headers: keysHeaders });
+    const accountId = await accountOf(headers.get("authorization"));
+    return own({ accountId, pathname, searchParams, signal });
   }
 
-  async function answer(request: Request): Promise<Response> {
-    const { pathname, searchParams } = new URL(request.url);
-    if (pathname !== path) throw new EpithreError("unknown_url", `Cannot find this route: usage is at ${path}`);
-    if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: preflightHeaders });
-    if (request.method === "GET") return exportUsage(request, searchParams);
-    throw new EpithreError("method_not_allowed", "Cannot answer this method here: use GET", { headers: { allow: "GET, OPTIONS" } });
-  }
-
-  return async function usageCsv(request) {
+  return async function usage(request) {
     const response = await answer(request).catch(errorResponse);
     for (const [name, value] of Object.entries(commonHeaders)) response.headers.set(name, value);
+    if (!response.headers.has("cache-control")) response.headers.set("cache-control", "no-store");
     return response;
   };
-}
-
-function readRange(parameters: URLSearchParams): IdRange {
-  const parsed = UsageQuery.safeParse(Object.fromEntries(parameters));
-  if (!parsed.success) {
-    const { code, path: [param], message } = parsed.error.issues[0]!;
-    if (code === "unrecognized_keys") {
-      throw new EpithreError("invalid_request", "Cannot use query: it has a parameter that this route does not know; it takes from, to and cursor");
-    }
-    throw new EpithreError("invalid_request", `Cannot use query: ${String(param)} ${message}`, { param: String(param) });
-  }
-  const { from, to } = parsed.data;
-  if (from !== undefined && to !== undefined && from > to) {
-    throw new EpithreError("invalid_request", "Cannot use query: from is later than to", { param: "from" });
-  }
-  return idRange(parsed.data);
 }

@@ -1,9 +1,12 @@
 import { run, serve } from "openfaas-node";
+import { createAccountOf } from "#shared/caller.ts";
+import { systemClock } from "#shared/clock.ts";
 import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createInternalClient } from "#shared/http.ts";
 import { createLog } from "#shared/log.ts";
-import { createAccountOf } from "./caller.ts";
+import { createReceiptSigner } from "#shared/receipts.ts";
+import { VerdictsAnswer } from "../key-auth/schema.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
 
@@ -21,7 +24,13 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ accountOf: createAccountOf(keyAuth), database }),
+    handler: createHandler({
+      accountOf: createAccountOf({ keyAuth, answer: VerdictsAnswer, scope: "usage", task: "export usage" }),
+      database,
+      signer: createReceiptSigner(config.privateKey),
+      otherKeys: config.otherKeys,
+      clock: systemClock,
+    }),
     async onStop() {
       await Promise.all([database.close(), keyAuth.close()]);
     },

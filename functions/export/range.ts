@@ -1,26 +1,39 @@
 /** Days to ranges of ids: a usage event's time is its id's, so a range of time is a range of the primary key. */
-import type { UsageQuery } from "./schema.ts";
+import { uuidv7TimeMs } from "#shared/ids.ts";
+import type { ReceiptQuery } from "./schema.ts";
 
 /** Milliseconds. */
 const dayMs = 86_400_000;
 
-/** The ids of an export: after the one, before the other. */
+/** Milliseconds. The last moment that a UUIDv7 has room for. */
+const idTimeMsMax = 2 ** 48 - 1;
+
+/** The ids of an export: after the one, up to and with the other. */
 export interface IdRange {
   afterId: string;
-  beforeId: string;
+  lastId: string;
 }
 
-/** Both days count; without them everything there is. A cursor goes on after the record that it names. */
-export function idRange({ from, to, cursor }: UsageQuery): IdRange {
+/** Both days count; without them everything there is. A cursor goes on after the record that it names, `through` ends with it. */
+export function idRange({ from, to, cursor, through }: ReceiptQuery): IdRange {
   const firstId = from === undefined ? idFloor(0) : idFloor(Date.parse(from));
-  const afterId = cursor !== undefined && cursor > firstId ? cursor : firstId;
-  return { afterId, beforeId: to === undefined ? lastId : idFloor(Date.parse(to) + dayMs) };
+  const endId = to === undefined ? highestId : idFloor(Date.parse(to) + dayMs);
+  return {
+    afterId: cursor !== undefined && cursor > firstId ? cursor : firstId,
+    lastId: through !== undefined && through < endId ? through : endId,
+  };
 }
 
-const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+/** The id that ends the day after an event; undefined where the id is none of an event's. */
+export function dayAfter(id: string): string | undefined {
+  const timeMs = uuidv7TimeMs(id);
+  return Number.isNaN(timeMs) ? undefined : idFloor(timeMs + dayMs);
+}
 
-/** Smaller than every UUIDv7 of this time or later, larger than all before. */
+const highestId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/** Smaller than every UUIDv7 of this time or later, larger than all before; none itself. */
 function idFloor(timeMs: number): string {
-  const time = Math.max(0, timeMs).toString(16).padStart(12, "0");
+  const time = Math.min(Math.max(0, timeMs), idTimeMsMax).toString(16).padStart(12, "0");
   return `${time.slice(0, 8)}-${time.slice(8)}-0000-0000-000000000000`;
 }

@@ -1,11 +1,11 @@
-/** The columns of the usage log, as its header names them (right.export). */
+/** One usage event as its owner sees it: a record of the CSV, or an object with the same names (right.export). */
 import { uuidv7TimeMs } from "#shared/ids.ts";
 import { formatRupiah } from "#shared/money.ts";
-import { csvRecord } from "./csv.ts";
+import { type Cell, csvRecord } from "./csv.ts";
 import type { UsageRow } from "./schema.ts";
 
 /** Name and cell of each column. `time` is ISO 8601 in UTC, `cost_rupiah` exact to the micro-rupiah. */
-const columns: readonly (readonly [string, (row: UsageRow) => string | number])[] = [
+const columns: readonly (readonly [string, (row: UsageRow) => Cell])[] = [
   ["time", (row) => new Date(uuidv7TimeMs(row.id)).toISOString()],
   ["request_id", (row) => row.id],
   ["key_id", (row) => row.keyId],
@@ -19,10 +19,15 @@ const columns: readonly (readonly [string, (row: UsageRow) => string | number])[
   ["images", (row) => row.images],
   ["cost_rupiah", (row) => formatRupiah(row.costMicro)],
   ["latency_ms", (row) => row.latencyMs],
+  ["price_version", (row) => row.priceVersion],
 ];
 
 export const header = csvRecord(columns.map(([name]) => name));
 
 export function record(row: UsageRow): string {
   return csvRecord(columns.map(([, cell]) => cell(row)));
+}
+
+export function fields(row: UsageRow): Record<string, Cell> {
+  return Object.fromEntries(columns.map(([name, cell]) => [name, cell(row)]));
 }

@@ -1,11 +1,21 @@
-/** Exports at once, of all accounts and of each: every one holds a page in memory and asks the database again and again. */
+/** How many may be answered at once, of all accounts and of each. */
 import { EpithreError } from "#shared/errors.ts";
 
-/** Exports of one process: their pages take turns on the few connections, and none waits for long. */
-const seatsMax = 32;
+export interface SeatsOptions {
+  /** What a refusal calls it. */
+  what: "export" | "look-up";
+  seatsMax: number;
+  seatsOfAccountMax: number;
+}
 
-/** Exports of one account: one more than a person needs, so that no account takes all seats. */
-const seatsOfAccountMax = 2;
+/**
+ * Each holds a page in memory and asks the database again and again: pages take turns on the few connections, and none
+ * waits for long. An account has one more than a person needs, so that none takes all.
+ */
+export const exportSeats: SeatsOptions = { what: "export", seatsMax: 32, seatsOfAccountMax: 2 };
+
+/** Each asks the database once, for less than a millisecond. */
+export const lookUpSeats: SeatsOptions = { what: "look-up", seatsMax: 64, seatsOfAccountMax: 8 };
 
 /** Seconds after which a refused caller may try again. */
 const retryAfterS = 5;
@@ -15,7 +25,7 @@ export interface Seats {
   take(accountId: string): () => void;
 }
 
-export function createSeats(): Seats {
+export function createSeats({ what, seatsMax, seatsOfAccountMax }: SeatsOptions): Seats {
   const taken = new Map<string, number>();
   let all = 0;
 
@@ -23,10 +33,10 @@ export function createSeats(): Seats {
     take(accountId) {
       const own = taken.get(accountId) ?? 0;
       if (own >= seatsOfAccountMax) {
-        throw new EpithreError("rate_limit_exceeded", `Cannot start another export: ${own} of this account are running`, { retryAfterS });
+        throw new EpithreError("rate_limit_exceeded", `Cannot start another ${what}: ${own} of this account are running`, { retryAfterS });
       }
       if (all >= seatsMax) {
-        throw new EpithreError("overloaded", "Cannot start another export now: all places are taken", { retryAfterS });
+        throw new EpithreError("overloaded", `Cannot start another ${what} now: all places are taken`, { retryAfterS });
       }
       taken.set(accountId, own + 1);
       all += 1;

@@ -1,15 +1,16 @@
 /** The usage log as a stream of bytes that reads on only as fast as the caller takes it. */
 import { EpithreError } from "#shared/errors.ts";
+import { lineEnd } from "./csv.ts";
 import { header, record } from "./records.ts";
 import type { UsageRow } from "./schema.ts";
+import type { PageAfter } from "./usage-pages.ts";
 
 /** Milliseconds. A caller that has not taken all by then gives its place to others, and goes on by cursor. */
 const streamMsMax = 15 * 60_000;
 
 export interface UsageStreamOptions {
   firstPage: UsageRow[];
-  /** The events after this id; an empty page when there are no more. */
-  pageAfter(id: string): Promise<UsageRow[]>;
+  pageAfter: PageAfter;
   /** Nothing more will be read. */
   onEnd(): void;
   timeoutMs?: number;
@@ -22,7 +23,7 @@ export interface UsageStreamOptions {
 export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsMax }: UsageStreamOptions): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let page = firstPage;
-  let heading = header;
+  let heading = [header];
   let timer: NodeJS.Timeout;
 
   function end(): void {
@@ -39,8 +40,9 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
         }, timeoutMs);
       },
       async pull(controller) {
-        controller.enqueue(encoder.encode(heading + page.map(record).join("")));
-        heading = "";
+        const records = [...heading, ...page.map(record)];
+        controller.enqueue(encoder.encode(records.map((text) => text + lineEnd).join("")));
+        heading = [];
         const lastId = page.at(-1)?.id;
         try {
           page = lastId === undefined ? [] : await pageAfter(lastId);

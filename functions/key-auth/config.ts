@@ -6,5 +6,6 @@ import { edgeSecretName } from "#shared/flow.ts";
 export const configShape = {
   databaseUrl: databaseUrl("key-auth"),
   proxySecret: secret(edgeSecretName("proxy", "key-auth")),
+  billingSecret: secret(edgeSecretName("billing", "key-auth")),
   exportSecret: secret(edgeSecretName("export", "key-auth")),
 };

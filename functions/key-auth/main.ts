@@ -1,25 +1,26 @@
 import { run, serve } from "openfaas-node";
+import { systemClock } from "#shared/clock.ts";
 import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createLog } from "#shared/log.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
 
-/** Bytes. 256 hashes of 64 characters. */
-const bodyBytesMax = 64 * 1024;
+/** Bytes. 256 slices with 64 corrections each. */
+const bodyBytesMax = 1024 * 1024;
 
 run(async () => {
   const config = readConfig(configShape);
   const log = createLog("key-auth");
   const database = createDatabasePool({ url: config.databaseUrl, log });
-  const edgeSecrets = { proxy: config.proxySecret, export: config.exportSecret };
+  const edgeSecrets = { proxy: config.proxySecret, billing: config.billingSecret, export: config.exportSecret };
   return serve({
     name: "key-auth",
     port: config.port,
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    nodeHandler: createHandler({ edgeSecrets, database }).node,
+    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock }).node,
     onStop: database.close,
   });
 });

@@ -1,7 +1,7 @@
-/** All SQL of key-auth. It only reads. */
+/** All SQL of key-auth. It only reads, but for what keys have used of their limits in the last minute. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
-import type { ChangesAnswer, Verdict } from "./schema.ts";
+import type { ChangesAnswer, SlicesAnswer, SlicesRequest, Verdict } from "./schema.ts";
 
 /** Changes that one answer lists; with more, forgetting every verdict is cheaper than naming them. */
 const changesMax = 1_000;
@@ -21,7 +21,8 @@ export async function findVerdicts(sql: Sql, hashes: string[]): Promise<(Verdict
       k.models,
       floor(extract(epoch from k.expires_at) * 1000)::float8 as "expiresAtMs",
       k.requests_per_minute as "requestsPerMinute",
-      k.tokens_per_minute as "tokensPerMinute"
+      k.tokens_per_minute as "tokensPerMinute",
+      k.monthly_budget_micro::text as "monthlyBudgetMicro"
     from api_keys k
     join accounts a on a.id = k.account_id
     where k.hash = any (select decode(listed.hash, 'hex') from unnest(${hashes}::text[]) as listed (hash))
@@ -73,4 +74,31 @@ export async function findChanges(sql: Sql, cursor: string | null): Promise<z.in
   const reset = cursor !== null && (!known || keyHashes.length + accounts.length > changesMax);
   const listed = reset ? { keyHashes: [], accounts: [] } : { keyHashes, accounts };
   return { cursor: next, databaseNowMs: nowMs, reset, ...listed };
+}
+
+/** Slices of keys' limits, which all replicas share: infra/db/migrations/0021_key_rates.sql. */
+export async function takeSlices(sql: Sql, { slices }: z.output<typeof SlicesRequest>): Promise<SlicesAnswer["slices"]> {
+  const lines = slices.map(({ keyId, unit, first, waiting, ahead, corrections }) => ({
+    key_id: keyId,
+    unit,
+    first,
+    waiting,
+    ahead,
+    ages: corrections.map(({ ageS }) => ageS),
+    amounts: corrections.map(({ amount }) => amount),
+  }));
+  const rows = await sql<{ granted: bigint; remaining: bigint; waitMs: number; resetMs: number }[]>`
+    select granted, remaining, wait_ms as "waitMs", reset_ms as "resetMs" from take_rates(${sql.json(lines)})
+  `;
+  return rows.map(({ granted, remaining, waitMs, resetMs }) => ({
+    granted: Number(granted),
+    remaining: Number(remaining),
+    waitMs,
+    resetMs,
+  }));
+}
+
+/** Forgets what keys used that have been idle for two minutes. */
+export async function forgetIdleRates(sql: Sql): Promise<void> {
+  await sql`select forget_idle_rates()`;
 }

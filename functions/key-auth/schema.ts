@@ -8,7 +8,7 @@ export const verdictsPerCallMax = 256;
 /** SHA-256 of an API key, in lower-case hex: all that leaves the proxy of a key (sec.key). */
 export const KeyHash = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** What a key may do. Limits are per key; `null` means none. */
+/** What a key may do. Limits are per key; `null` means none. The budget is a decimal string: it can exceed 2^53. */
 export const Verdict = z.strictObject({
   keyId: z.uuid(),
   accountId: z.uuid(),
@@ -18,6 +18,7 @@ export const Verdict = z.strictObject({
   expiresAtMs: z.int().nullable(),
   requestsPerMinute: z.int().positive().nullable(),
   tokensPerMinute: z.int().positive().nullable(),
+  monthlyBudgetMicro: z.string().regex(/^\d+$/).nullable(),
 });
 export type Verdict = z.output<typeof Verdict>;
 
@@ -41,3 +42,40 @@ export const ChangesAnswer = z.strictObject({
   accounts: z.array(z.strictObject({ accountId: z.uuid(), status: z.enum(["active", "suspended", "closed"]) })),
 });
 export type ChangesAnswer = z.output<typeof ChangesAnswer>;
+
+/** Slices that one call asks for: a proxy batches what it asks at once. */
+export const slicesPerCallMax = 256;
+/** Seconds that corrections can be old: beyond the minute nothing counts any more. */
+export const correctionsMax = 64;
+
+const units = z.int().min(0);
+
+/**
+ * Slices of keys' limits. `first` is the least that is of use, `waiting` what waits for it, `ahead` what the replica
+ * would like beyond that. A correction says of what was taken so many seconds ago how much more (or, below zero, less)
+ * was used.
+ */
+export const SlicesRequest = z.strictObject({
+  slices: z
+    .array(
+      z.strictObject({
+        keyId: z.uuid(),
+        unit: z.enum(["requests", "tokens"]),
+        first: units,
+        waiting: units,
+        ahead: units,
+        corrections: z.array(z.strictObject({ ageS: units, amount: z.int() })).max(correctionsMax),
+      }),
+    )
+    .min(1)
+    .max(slicesPerCallMax),
+});
+
+/**
+ * In the order of the request. `remaining` is in nobody's slice; `waitMs` until `first` will fit, 0 where it was
+ * granted; `resetMs` until nothing of the limit counts as used.
+ */
+export const SlicesAnswer = z.strictObject({
+  slices: z.array(z.strictObject({ granted: units, remaining: units, waitMs: units, resetMs: units })),
+});
+export type SlicesAnswer = z.output<typeof SlicesAnswer>;

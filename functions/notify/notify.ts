@@ -30,7 +30,7 @@ export function createNotify({ open, mailer, log }: Deps): () => Promise<NotifyA
 
   async function isSent(mail: DueMail): Promise<boolean> {
     try {
-      await mailer.send({ to: mail.email, id: mail.id, ...templates[mail.template] });
+      await mailer.send({ to: mail.email, id: mail.id, ...templates[mail.template](mail) });
       return true;
     } catch {
       return false;

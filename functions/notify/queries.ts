@@ -1,9 +1,10 @@
-/** All SQL of notify: calls of the two functions that its role may use (infra/db/migrations/0012_outbox.sql). */
+/** All SQL of notify: calls of the two functions that its role may use (infra/db/migrations/0013_mail_parameters.sql). */
 import type { Sql } from "#shared/db.ts";
-import type { MailTemplate } from "./schema.ts";
+import type { About, MailTemplate } from "./schema.ts";
 
-export interface DueMail {
+export interface DueMail extends About {
   id: string;
+  accountId: string;
   template: MailTemplate;
   /** How often it was tried, this time included. */
   attempts: number;
@@ -12,7 +13,12 @@ export interface DueMail {
 
 /** The mail that is due longest. Taking it puts its next attempt off, so no other run sends it meanwhile. */
 export async function takeMail(sql: Sql): Promise<DueMail | undefined> {
-  const [mail] = await sql<DueMail[]>`select id, template, attempts, email from take_mail()`;
+  const [mail] = await sql<DueMail[]>`
+    select
+      id, account_id as "accountId", template, object_id as "objectId", to_char(month, 'YYYY-MM') as month, model,
+      attempts, email
+    from take_mail()
+  `;
   return mail;
 }
 

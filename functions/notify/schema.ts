@@ -5,5 +5,14 @@ import { z } from "zod";
 export const mailTemplates = ["welcome"] as const;
 export type MailTemplate = (typeof mailTemplates)[number];
 
+/** What a mail is about; a template takes one of them or none. */
+export interface About {
+  /** A record of the account. */
+  objectId: string | null;
+  /** `2026-11`. */
+  month: string | null;
+  model: string | null;
+}
+
 export const NotifyAnswer = z.strictObject({ sent: z.int(), failed: z.int() });
 export type NotifyAnswer = z.output<typeof NotifyAnswer>;

@@ -1,16 +1,16 @@
 /**
- * The words of each mail, in Bahasa Indonesia and English. They hold no value: not even the reader's name is needed.
- * Lines of at most 76 characters go out as they are.
+ * The words of each mail, in Bahasa Indonesia and English. They hold no value of a person: not even the reader's name
+ * is needed. Lines of at most 76 characters go out as they are.
  */
-import type { MailTemplate } from "./schema.ts";
+import type { About, MailTemplate } from "./schema.ts";
 
-export interface Template {
+export interface Words {
   subject: string;
   text: string;
 }
 
-export const templates: Record<MailTemplate, Template> = {
-  welcome: {
+export const templates: Record<MailTemplate, (about: About) => Words> = {
+  welcome: () => ({
     subject: "Akun Epithre Anda sudah dibuka / Your Epithre account is open",
     text: `Halo,
 
@@ -35,5 +35,5 @@ answer this mail and we will erase it.
 
 Epithre
 `,
-  },
+  }),
 };

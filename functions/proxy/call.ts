@@ -99,6 +99,24 @@ export function clamp(call: Call, microMax: MicroRupiah): Call | undefined {
   return { ...call, bounds, outputLimit, holdMicro: worstCaseMicro(bounds, call.price) };
 }
 
+/** Bytes of a token, and tokens of output, that a call is taken to have before it runs, for its key's limit. */
+const likelyBytesPerToken = 4;
+const likelyOutputTokens = 256;
+
+/**
+ * Tokens that a call will likely use: the worst case would let a key with a limit make few calls at once. Output counts
+ * by the caller's own limit where there is one.
+ */
+export function likelyTokens({ endpoint, model, inspection, bounds, outputLimit }: Call): number {
+  const { textBytes, media, prompts, choices } = inspection;
+  const prompt = Math.min(
+    Math.ceil(textBytes / likelyBytesPerToken) + prompts * model.templateTokens + media * model.imageTokensMax,
+    bounds.promptTokensMax,
+  );
+  if (endpoint.kind !== "chat") return prompt + bounds.completionTokensMax;
+  return prompt + prompts * choices * (inspection.outputLimit ?? Math.min(likelyOutputTokens, outputLimit!));
+}
+
 /** Never more than the hold: the price and the bound were fixed when it was taken. */
 export function costMicro(call: Call, usage: Usage): MicroRupiah {
   const { price, holdMicro } = call;

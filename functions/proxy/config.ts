@@ -1,6 +1,7 @@
 /** Everything that the proxy is configured by. */
 import { z } from "zod";
 import { jsonSetting, secret, setting } from "#shared/config.ts";
+import { DigestChainText } from "#shared/digest-chain.ts";
 import { mayBePrivate } from "./private-address.ts";
 
 /**
@@ -30,6 +31,8 @@ export const configShape = {
   /** All request bodies held at once, in bytes; beyond it callers get 503. */
   bodyBudgetBytes: setting("body_budget_bytes", z.coerce.number().int().positive().default(256 * 1024 * 1024)),
   cacheSalt: secret("cache-salt"),
+  /** Where the daily keys of Idempotency-Keys' digests come from; rotated by `infra/rotate-digest-chain.ts`. */
+  digestChain: secret("digest-chain", DigestChainText),
   edgeKeyAuth: secret("edge-proxy-key-auth"),
   edgeBilling: secret("edge-proxy-billing"),
   edgeUsageRecord: secret("edge-proxy-usage-record"),

@@ -6,15 +6,16 @@ import { uuidv7 } from "#shared/ids.ts";
 import type { Verdict } from "../key-auth/schema.ts";
 import type { Backends } from "./backends.ts";
 import { readBody, type BodyBudget } from "./body.ts";
-import { admit, bodyFor, clamp, costMicro, priceInForce, type Call, type Usage } from "./call.ts";
+import { admit, bodyFor, clamp, costMicro, likelyTokens, priceInForce, type Call, type Usage } from "./call.ts";
 import { forward } from "./forward.ts";
+import { idempotencyKeyIn, type Claim, type Claims } from "./idempotency.ts";
 import type { Inspection } from "./inspection.ts";
 import type { Inspector } from "./inspector.ts";
 import type { Hold, Leases } from "./leases.ts";
 import { listModels, oneModel, ownKey, type Balance } from "./listings.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { PriceBook } from "./price-book.ts";
-import type { RateLimits } from "./rate-limits.ts";
+import type { RateLimits, TokensTaken } from "./rate-limits.ts";
 import { sendError, sendJson, sendPreflight, type FlatHeaders } from "./responses.ts";
 import { routeOf, type Endpoint, type Route } from "./routes.ts";
 import type { RunningCalls } from "./running-calls.ts";
@@ -30,8 +31,10 @@ export interface Deps {
   leases: Leases;
   backends: Backends;
   settlements: Settlements;
+  claimOf: Claims;
   runningCalls: RunningCalls;
-  balanceOf(accountId: string): Promise<Balance>;
+  /** `keyId` where the key has a monthly budget. */
+  balanceOf(accountId: string, keyId?: string): Promise<Balance>;
   metrics: ProxyMetrics;
   /** Follows the database's clock: request ids decide which usage slice an event goes to. */
   clock: Clock;
@@ -87,7 +90,7 @@ async function answer(deps: Deps, exchange: Exchange): Promise<void> {
 
 async function look(deps: Deps, verdict: Verdict, route: Exclude<Route, { to: "inference" }>): Promise<string> {
   const { priceBook, clock, balanceOf } = deps;
-  if (route.to === "key") return ownKey(verdict, await balanceOf(verdict.accountId));
+  if (route.to === "key") return ownKey(verdict, await balanceOf(verdict.accountId, budgetedKey(verdict)));
   return route.to === "models"
     ? listModels(priceBook.models(), verdict, clock.wallMs())
     : oneModel(priceBook.model(route.id), verdict, clock.wallMs());
@@ -97,7 +100,10 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   const { rateLimits, bodies, inspector, settlements, leases } = deps;
   const { request, response } = exchange;
   requireScope(verdict, endpoint);
-  exchange.headers = rateLimits.take(verdict);
+  const idempotencyKey = idempotencyKeyIn(request.headers);
+  const isClampable = clampAsked(request);
+  await rateLimits.takeRequest(verdict);
+  exchange.headers = rateLimits.headersOf(verdict);
   settlements.checkRoom();
   const held = await readBody(request, endpoint, bodies, verdict.accountId);
   try {
@@ -108,31 +114,52 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
     const admitted = admit(endpoint, model, price, inspection);
     await checkAgain(deps, exchange);
-    const { call, hold } = await setAside(leases, exchange, verdict, admitted);
-    if (response.destroyed) hold.release(0);
-    else await run(deps, exchange, verdict, call, hold, { bytes, contentType: forwardedType(endpoint, inspection) });
+    const tokens = await rateLimits.takeTokens(verdict, likelyTokens(admitted));
+    try {
+      exchange.headers = rateLimits.headersOf(verdict);
+      let call = admitted;
+      const fit = (spareMicro: number) => {
+        const smaller = clamp(admitted, spareMicro);
+        if (smaller) call = smaller;
+        return smaller?.holdMicro;
+      };
+      const take = () => leases.take(verdict.accountId, admitted.holdMicro, budgetedKey(verdict), isClampable ? fit : undefined);
+      const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, admitted, idempotencyKey);
+      const hold = claim ? await claim.hold(take) : await take();
+      if (call !== admitted) exchange.headers = [...exchange.headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
+      const abandon = () => {
+        hold.release(0);
+        claim?.release();
+      };
+      if (response.destroyed) abandon();
+      else await run(deps, exchange, verdict, call, { hold, tokens, abandon }, { bytes, contentType: forwardedType(endpoint, inspection) });
+    } finally {
+      tokens.release(0);
+    }
   } finally {
     held.release();
   }
 }
 
-/** Money for the worst case, or 402; where the caller opted in, for as many tokens of output as the account can pay for. */
-async function setAside(leases: Leases, exchange: Exchange, { accountId }: Verdict, admitted: Call): Promise<{ call: Call; hold: Hold }> {
-  if (!clampAsked(exchange.request)) return { call: admitted, hold: await leases.take(accountId, admitted.holdMicro) };
-  let call = admitted;
-  const hold = await leases.take(accountId, admitted.holdMicro, (spareMicro) => {
-    call = clamp(admitted, spareMicro) ?? admitted;
-    return call === admitted ? undefined : call.holdMicro;
-  });
-  if (call !== admitted) exchange.headers = [...exchange.headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
-  return { call, hold };
-}
-
+/** The caller opted in: where the account cannot pay for the worst case, the output limit is lowered until it can. */
 function clampAsked(request: IncomingMessage): boolean {
   const asked = request.headers["x-epithre-clamp"];
   if (asked === undefined || asked === "false") return false;
   if (asked === "true") return true;
   throw new EpithreError("invalid_request", "Cannot use header x-epithre-clamp: send true, or leave it out");
+}
+
+/** The key, where its calls are paid out of a lease of its own. */
+function budgetedKey({ keyId, monthlyBudgetMicro }: Verdict): string | undefined {
+  return monthlyBudgetMicro === null ? undefined : keyId;
+}
+
+/** What was set aside for a call, until its use is known. */
+interface SetAside {
+  hold: Hold;
+  tokens: TokensTaken;
+  /** The call did not run: nothing of it stays. */
+  abandon(): void;
 }
 
 interface Body {
@@ -150,7 +177,13 @@ async function checkAgain({ verdicts, clock }: Deps, { request, startedAtMs }: E
   if (clock.monotonicMs() - startedAtMs > verdictAgeMsMax) await verdicts.of(request.headers.authorization);
 }
 
-function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold: Hold, body: Body): Promise<void> {
+function claimFor({ claimOf }: Deps, { requestId }: Exchange, verdict: Verdict, call: Call, idempotencyKey: string): Claim {
+  const { accountId, keyId } = verdict;
+  const { model, endpoint, price } = call;
+  return claimOf({ requestId, accountId, keyId, model: model.id, endpoint: endpoint.name, priceVersion: price.version }, idempotencyKey);
+}
+
+function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, aside: SetAside, body: Body): Promise<void> {
   const { metrics, runningCalls } = deps;
   const { request, response, requestId, headers } = exchange;
   const { accountId } = verdict;
@@ -164,23 +197,23 @@ function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, hold:
       headers,
       contentType: body.contentType,
       bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, deps.cacheSaltOf(accountId)),
-      settle: (usage, status) => settle(deps, exchange, verdict, call, hold, usage, status),
-      abandon: () => hold.release(0),
+      settle: (usage, status) => settle(deps, exchange, verdict, call, aside, usage, status),
+      abandon: aside.abandon,
       onCut: (cut) => runningCalls.add(accountId, cut),
     },
   );
 }
 
 function settle(
-  { settlements, rateLimits, clock, metrics }: Deps,
+  { settlements, clock, metrics }: Deps,
   { requestId, startedAtMs }: Exchange,
   verdict: Verdict,
   call: Call,
-  hold: Hold,
+  { hold, tokens }: SetAside,
   usage: Usage,
   status: number,
 ): Promise<number> {
-  rateLimits.spend(verdict, usage.promptTokens + usage.completionTokens);
+  tokens.release(usage.promptTokens + usage.completionTokens);
   metrics.used(call.model.id, usage);
   return settlements.settle(
     {

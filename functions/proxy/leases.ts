@@ -1,7 +1,8 @@
 /**
  * Holds on prepaid money. Billing leases this replica a slice of an account's balance; holds are taken from it in
  * memory, so the warm path asks nobody. Lease time is read from the monotonic clock and ends here well before the
- * database ends it: a replica that was paused or cut off cannot spend money that others may have been given.
+ * database ends it: a replica that was paused or cut off cannot spend money that others may have been given. A key
+ * with a monthly budget has a lease of its own, which billing grants within the budget.
  */
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock.ts";
@@ -73,8 +74,10 @@ interface Waiting {
   reject(error: EpithreError): void;
 }
 
+/** An account's money here: for one key with a budget, or for all keys that have none. */
 interface Account {
   id: string;
+  keyId: string | undefined;
   lease: Lease | undefined;
   waiting: Waiting[];
   asking: boolean;
@@ -82,16 +85,18 @@ interface Account {
   askAtMs: number;
   grantedMicro: MicroRupiah;
   grantedAtMs: number;
-  refused: { leastMicro: MicroRupiah; spareMicro: MicroRupiah; untilMs: number } | undefined;
+  refused: { leastMicro: MicroRupiah; spareMicro: MicroRupiah; untilMs: number; why: Refusal } | undefined;
 }
+
+type Refusal = Extract<Grant, { outcome: "insufficient" | "over_budget" }>;
 
 export interface Leases {
   /**
-   * Sets `amountMicro` aside. Synchronous when the lease has it. Throws `insufficient_quota` when the account cannot
-   * pay for it, `unavailable` when billing does not answer. With `fit` an account that cannot pay for it all is held
-   * what `fit` answered last.
+   * Sets `amountMicro` aside. Synchronous when the lease has it. `keyId` where the key has a monthly budget. With `fit`
+   * an account that cannot pay for it all is held what `fit` answered last. Throws `insufficient_quota` when the account
+   * cannot pay for it, `budget_exceeded` when the budget cannot, `unavailable` when billing does not answer.
    */
-  take(accountId: string, amountMicro: MicroRupiah, fit?: Fit): Hold | Promise<Hold>;
+  take(accountId: string, amountMicro: MicroRupiah, keyId?: string, fit?: Fit): Hold | Promise<Hold>;
   readonly open: number;
   /** Gives everything back that is not held. */
   close(): Promise<void>;
@@ -112,11 +117,12 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
-  function accountOf(id: string): Account {
-    const known = accounts.get(id);
+  function accountOf(accountId: string, keyId: string | undefined): Account {
+    const known = accounts.get(keyId ?? accountId);
     if (known) return known;
     const account: Account = {
-      id,
+      id: accountId,
+      keyId,
       lease: undefined,
       waiting: [],
       asking: false,
@@ -125,7 +131,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       grantedAtMs: 0,
       refused: undefined,
     };
-    accounts.set(id, account);
+    accounts.set(keyId ?? accountId, account);
     return account;
   }
 
@@ -197,6 +203,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       if (needs.length > 0) needs[0] = Math.max(0, needs[0]! - freeMicro(account.lease, sentAtMs));
       return {
         accountId: account.id,
+        keyId: account.keyId,
         // Also one that is no longer spent here: if it still lives, its running holds keep it.
         leaseId: account.lease?.id ?? null,
         needsMicro: needs.length > 0 ? needs : [0],
@@ -234,12 +241,12 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
     if (account.waiting.length === 0) return;
     const nowMs = clock.monotonicMs();
     const spareMicro = freeMicro(account.lease, nowMs) + grant.availableMicro;
-    account.refused = { leastMicro: account.waiting[0]!.amountMicro, spareMicro, untilMs: nowMs + refusedMs };
+    account.refused = { leastMicro: account.waiting[0]!.amountMicro, spareMicro, untilMs: nowMs + refusedMs, why: grant };
     const waiting = account.waiting;
     account.waiting = [];
     for (const each of waiting) {
       const fittingMicro = each.amountMicro > spareMicro ? each.fit?.(spareMicro) : each.amountMicro;
-      if (fittingMicro === undefined) each.reject(insufficient(grant.availableMicro, each.amountMicro));
+      if (fittingMicro === undefined) each.reject(refusal(grant, each.amountMicro));
       else account.waiting.push({ ...each, amountMicro: fittingMicro });
     }
     serveWaiting(account);
@@ -313,7 +320,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   function forgetIdle(nowMs: number): void {
     for (const account of accounts.values()) {
       if (account.lease && nowMs >= account.lease.spendUntilMs && account.lease.holds === 0) account.lease = undefined;
-      if (!account.lease && account.waiting.length === 0 && !account.asking) accounts.delete(account.id);
+      if (!account.lease && account.waiting.length === 0 && !account.asking) accounts.delete(account.keyId ?? account.id);
     }
   }
 
@@ -324,10 +331,10 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   timer = setTimeout(loop, syncMs);
 
   return {
-    take(accountId, wholeMicro, fit) {
+    take(accountId, wholeMicro, keyId, fit) {
       let amountMicro = wholeMicro;
       if (!Number.isSafeInteger(amountMicro) || amountMicro < 0) throw new RangeError("a hold is a number of micro-rupiah");
-      const account = accountOf(accountId);
+      const account = accountOf(accountId, keyId);
       if (account.waiting.length === 0) {
         const hold = tryHold(account, amountMicro);
         if (hold) {
@@ -339,7 +346,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       const { refused } = account;
       if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) {
         const fittingMicro = fit?.(refused.spareMicro);
-        if (fittingMicro === undefined) throw insufficient(undefined, amountMicro);
+        if (fittingMicro === undefined) throw refusal(refused.why, amountMicro);
         amountMicro = fittingMicro;
       }
       if (account.waiting.length >= waitingMax) {
@@ -383,11 +390,17 @@ function runsLow({ lease, grantedMicro }: Account): boolean {
   return lease !== undefined && grantedMicro > 0 && lease.leftMicro - lease.heldMicro < grantedMicro * lowShare;
 }
 
-function insufficient(availableMicro: MicroRupiah | undefined, neededMicro: MicroRupiah): EpithreError {
-  const rupiah = (micro: number) => Math.ceil(micro / 10_000) / 100;
-  const have = availableMicro === undefined ? "too little" : `${Math.floor(availableMicro / 10_000) / 100} rupiah`;
+function refusal(why: Refusal, neededMicro: MicroRupiah): EpithreError {
+  const have = `${Math.floor(why.availableMicro / 10_000) / 100} rupiah`;
+  const need = `${Math.ceil(neededMicro / 10_000) / 100} rupiah`;
+  if (why.outcome === "insufficient") {
+    return new EpithreError(
+      "insufficient_quota",
+      `Cannot reserve the most this request can cost: ${have} available, ${need} needed. Top up, or ask for fewer tokens.`,
+    );
+  }
   return new EpithreError(
-    "insufficient_quota",
-    `Cannot reserve the most this request can cost: ${have} available, ${rupiah(neededMicro)} rupiah needed. Top up, or ask for fewer tokens.`,
+    "budget_exceeded",
+    `Cannot reserve the most this request can cost: ${have} left of the key's monthly budget, ${need} needed. It renews at ${new Date(why.renewsAtMs).toISOString()}; raise it, or ask for fewer tokens.`,
   );
 }

@@ -51,7 +51,7 @@ function describe(model: Model, nowMs: number) {
   };
 }
 
-export function ownKey(verdict: Verdict, { balanceMicro, availableMicro }: Balance): string {
+export function ownKey(verdict: Verdict, { balanceMicro, availableMicro, budget }: Balance): string {
   return JSON.stringify({
     object: "key",
     key_id: verdict.keyId,
@@ -59,10 +59,23 @@ export function ownKey(verdict: Verdict, { balanceMicro, availableMicro }: Balan
     models: verdict.models,
     expires_at: verdict.expiresAtMs === null ? null : new Date(verdict.expiresAtMs).toISOString(),
     limits: { requests_per_minute: verdict.requestsPerMinute, tokens_per_minute: verdict.tokensPerMinute },
+    budget: budgetOf(verdict, budget),
     balance: {
       currency: "IDR",
       amount: formatRupiah(BigInt(balanceMicro)),
       available: formatRupiah(BigInt(availableMicro)),
     },
   });
+}
+
+/** The key's monthly budget in rupiah, what calls of this month have spent of it, and when the next month begins. */
+function budgetOf({ monthlyBudgetMicro }: Verdict, budget: Balance["budget"]) {
+  if (monthlyBudgetMicro === null || !budget) return null;
+  return {
+    currency: "IDR",
+    period: "month",
+    amount: formatRupiah(BigInt(monthlyBudgetMicro)),
+    spent: formatRupiah(BigInt(budget.spentMicro)),
+    renews_at: new Date(budget.renewsAtMs).toISOString(),
+  };
 }

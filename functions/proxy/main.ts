@@ -9,11 +9,13 @@ import { bodyBytesMax, createBodyBudget } from "./body.ts";
 import { createCacheSalts } from "./call.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
+import { createClaims, createDigests } from "./idempotency.ts";
 import { createInspector } from "./inspector.ts";
 import { createLeases } from "./leases.ts";
 import { createMetrics } from "./metrics.ts";
 import { createPriceBook } from "./price-book.ts";
 import { createRateLimits } from "./rate-limits.ts";
+import { createRateSlices } from "./rate-slices.ts";
 import { createRunningCalls } from "./running-calls.ts";
 import { createSettlements } from "./settlements.ts";
 import { createVerdicts } from "./verdicts.ts";
@@ -65,6 +67,7 @@ run(async () => {
     onAccountStopped: (accountId) => runningCalls.cutAccount(accountId),
     onDatabaseTime: (nowMs) => clock.correct(nowMs),
   });
+  const slices = createRateSlices({ keyAuth, clock });
   const priceBook = createPriceBook(billing);
   const inspector = createInspector();
 
@@ -77,14 +80,15 @@ run(async () => {
     nodeHandler: createHandler({
       verdicts,
       priceBook,
-      rateLimits: createRateLimits(clock),
+      rateLimits: createRateLimits({ slices, clock }),
       bodies,
       inspector,
       leases,
       backends,
       settlements,
+      claimOf: createClaims({ usageRecord, digestsOf: createDigests(config.digestChain, clock), streamLimitMs: config.streamLimitMs }),
       runningCalls,
-      balanceOf: (accountId) => billing.post("/balance", { accountId }, BalanceAnswer, balanceTimeoutMs),
+      balanceOf: (accountId, keyId) => billing.post("/balance", { accountId, keyId }, BalanceAnswer, balanceTimeoutMs),
       metrics,
       clock,
       cacheSaltOf: createCacheSalts(config.cacheSalt),
@@ -93,7 +97,7 @@ run(async () => {
     metrics: metrics.text,
     async onStop() {
       await settlements.drained();
-      await leases.close();
+      await Promise.all([leases.close(), slices.close()]);
       verdicts.close();
       priceBook.close();
       await Promise.all([inspector.close(), backends.close(), keyAuth.close(), billing.close(), usageRecord.close()]);

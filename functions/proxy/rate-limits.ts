@@ -1,100 +1,109 @@
 /**
- * Requests and tokens per minute of each key, as token buckets in this process's memory: nothing about use is stored.
- * A bucket holds one minute's allowance and refills continuously. Tokens are taken when they are known, so a bucket
- * can go below zero once and the next call waits.
+ * Requests and tokens per minute of each key, over all replicas. Tokens are taken before a call by what it is likely to
+ * use, and put right when its use is known; nothing about use stays beyond two minutes.
  */
 import type { Clock } from "#shared/clock.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { Verdict } from "../key-auth/schema.ts";
+import type { Rate, RateSlices } from "./rate-slices.ts";
+import type { FlatHeaders } from "./responses.ts";
 
-const minuteMs = 60_000;
-/** Keys with a bucket in memory; the one that was refilled longest ago goes first. */
-const bucketsMax = 100_000;
-
-interface Bucket {
-  requests: number;
-  tokens: number;
-  filledAtMs: number;
+/** Tokens taken for one call. */
+export interface TokensTaken {
+  /** How many it used. Later calls do nothing. */
+  release(used: number): void;
 }
 
 export interface RateLimits {
-  /** Takes one request, or throws `rate_limit_exceeded`. Answers the `x-ratelimit-*` headers, name and value in turn. */
-  take(verdict: Verdict): string[];
-  spend(verdict: Verdict, tokens: number): void;
+  /** Takes one request; synchronous while this replica has a slice. Throws `rate_limit_exceeded` or `unavailable`. */
+  takeRequest(verdict: Verdict): undefined | Promise<undefined>;
+  /**
+   * Takes the tokens that a call is likely to use, the whole minute's where it is likely to use more. Throws as
+   * `takeRequest`.
+   */
+  takeTokens(verdict: Verdict, likely: number): TokensTaken | Promise<TokensTaken>;
+  /** The `x-ratelimit-*` headers, name and value in turn. */
+  headersOf(verdict: Verdict): FlatHeaders;
 }
 
-export function createRateLimits(clock: Clock): RateLimits {
-  const buckets = new Map<string, Bucket>();
+const noTokens: TokensTaken = { release() {} };
 
-  function bucketOf({ keyId, requestsPerMinute, tokensPerMinute }: Verdict): Bucket {
-    const nowMs = clock.monotonicMs();
-    const bucket = buckets.get(keyId);
-    if (!bucket) {
-      if (buckets.size >= bucketsMax) buckets.delete(buckets.keys().next().value!);
-      const full = { requests: requestsPerMinute ?? Infinity, tokens: tokensPerMinute ?? Infinity, filledAtMs: nowMs };
-      buckets.set(keyId, full);
-      return full;
-    }
-    const minutes = (nowMs - bucket.filledAtMs) / minuteMs;
-    bucket.requests = refilled(bucket.requests, requestsPerMinute, minutes);
-    bucket.tokens = refilled(bucket.tokens, tokensPerMinute, minutes);
-    bucket.filledAtMs = nowMs;
-    return bucket;
+export function createRateLimits({ slices, clock }: { slices: RateSlices; clock: Clock }): RateLimits {
+  function headersOf(verdict: Verdict): FlatHeaders {
+    return [requestsOf(verdict), tokensOf(verdict)].flatMap((rate) => (rate ? lines(rate, slices.stateOf(rate)) : []));
+  }
+
+  /** Throws when it is not taken; `waitMs` is what the slices have said. */
+  function check(waitMs: number, verdict: Verdict, { unit, perMinute }: Rate): void {
+    if (waitMs === 0) return;
+    const retryAfterS = Math.ceil(waitMs / 1_000);
+    throw new EpithreError(
+      "rate_limit_exceeded",
+      `Cannot take this request now: the key's limit is ${perMinute} ${unit} a minute. Try again in ${retryAfterS} s.`,
+      { retryAfterS, headers: headerObject(headersOf(verdict)) },
+    );
+  }
+
+  function take<Taken>(verdict: Verdict, rate: Rate, amount: number, taken: () => Taken): Taken | Promise<Taken> {
+    const waitMs = slices.take(rate, amount);
+    const finish = (answered: number) => {
+      check(answered, verdict, rate);
+      return taken();
+    };
+    return typeof waitMs === "number" ? finish(waitMs) : waitMs.then(finish);
   }
 
   return {
-    take(verdict) {
-      const { requestsPerMinute, tokensPerMinute } = verdict;
-      if (requestsPerMinute === null && tokensPerMinute === null) return [];
-      const bucket = bucketOf(verdict);
-      const waitS = Math.max(secondsUntil(bucket.requests, 1, requestsPerMinute), secondsUntil(bucket.tokens, 1, tokensPerMinute));
-      if (waitS > 0) {
-        const limited = bucket.requests < 1 ? "requests" : "tokens";
-        const limit = limited === "requests" ? requestsPerMinute : tokensPerMinute;
-        throw new EpithreError(
-          "rate_limit_exceeded",
-          `Cannot take this request now: the key's limit is ${limit} ${limited} a minute. Try again in ${waitS} s.`,
-          { retryAfterS: waitS, headers: headerObject(headersOf(bucket, verdict)) },
-        );
-      }
-      bucket.requests -= 1;
-      return headersOf(bucket, verdict);
+    takeRequest(verdict) {
+      const rate = requestsOf(verdict);
+      return rate && take(verdict, rate, 1, () => undefined);
     },
-    spend(verdict, tokens) {
-      if (verdict.tokensPerMinute !== null) bucketOf(verdict).tokens -= tokens;
+    takeTokens(verdict, likely) {
+      const rate = tokensOf(verdict);
+      if (!rate) return noTokens;
+      const amount = Math.min(likely, rate.perMinute);
+      return take(verdict, rate, amount, () => {
+        const takenAtMs = clock.monotonicMs();
+        let open = true;
+        return {
+          release(used) {
+            if (open) slices.correct(rate, used - amount, takenAtMs);
+            open = false;
+          },
+        };
+      });
     },
+    headersOf,
   };
 }
 
-function refilled(left: number, perMinute: number | null, minutes: number): number {
-  return perMinute === null ? Infinity : Math.min(perMinute, (Number.isFinite(left) ? left : perMinute) + perMinute * minutes);
+function requestsOf({ keyId, requestsPerMinute }: Verdict): Rate | undefined {
+  return requestsPerMinute === null ? undefined : { keyId, unit: "requests", perMinute: requestsPerMinute };
 }
 
-/** Whole seconds until the bucket holds `wanted`; 0 when it does. */
-function secondsUntil(left: number, wanted: number, perMinute: number | null): number {
-  return perMinute === null || left >= wanted ? 0 : Math.ceil(((wanted - left) / perMinute) * 60);
+function tokensOf({ keyId, tokensPerMinute }: Verdict): Rate | undefined {
+  return tokensPerMinute === null ? undefined : { keyId, unit: "tokens", perMinute: tokensPerMinute };
 }
 
-function headersOf(bucket: Bucket, { requestsPerMinute, tokensPerMinute }: Verdict): string[] {
-  return [
-    ...lines("requests", bucket.requests, requestsPerMinute),
-    ...lines("tokens", bucket.tokens, tokensPerMinute),
-  ];
-}
-
-function lines(unit: string, left: number, perMinute: number | null): string[] {
-  if (perMinute === null) return [];
+function lines({ unit, perMinute }: Rate, { remaining, resetMs }: { remaining: number; resetMs: number }): FlatHeaders {
   return [
     `x-ratelimit-limit-${unit}`,
     String(perMinute),
     `x-ratelimit-remaining-${unit}`,
-    String(Math.max(0, Math.floor(left))),
+    String(remaining),
     `x-ratelimit-reset-${unit}`,
-    `${secondsUntil(left, perMinute, perMinute)}s`,
+    formatSpan(resetMs),
   ];
 }
 
-function headerObject(flat: string[]): Record<string, string> {
+/** As OpenAI writes it: `120ms`, `7s`, `1m0s`. */
+export function formatSpan(ms: number): string {
+  if (ms < 1_000) return `${Math.ceil(ms)}ms`;
+  const seconds = Math.ceil(ms / 1_000);
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+}
+
+function headerObject(flat: FlatHeaders): Record<string, string> {
   const headers: Record<string, string> = {};
   for (let index = 0; index < flat.length; index += 2) headers[flat[index]!] = flat[index + 1]!;
   return headers;

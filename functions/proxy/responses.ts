@@ -23,6 +23,9 @@ const corsHeaders = [
     ...["limit", "remaining", "reset"].flatMap((name) => [`x-ratelimit-${name}-requests`, `x-ratelimit-${name}-tokens`]),
     "x-epithre-ignored-fields",
     "x-epithre-clamped-max-tokens",
+    "x-should-retry",
+    "x-epithre-original-request-id",
+    "x-epithre-original-cost-micro-rupiah",
   ].join(", "),
 ];
 

@@ -5,7 +5,7 @@
 import { EpithreError } from "#shared/errors.ts";
 import type { Clock } from "#shared/clock.ts";
 import type { InternalClient } from "#shared/http.ts";
-import { hashKey, isWellFormedKey } from "#shared/keys.ts";
+import { hashKey, invalidKey, presentedKey } from "#shared/keys.ts";
 import type { Log } from "#shared/log.ts";
 import { ChangesAnswer, VerdictsAnswer, verdictsPerCallMax, type Verdict } from "../key-auth/schema.ts";
 
@@ -192,17 +192,4 @@ export function createVerdicts({ keyAuth, clock, log, onAccountStopped, onDataba
       clearTimeout(timer);
     },
   };
-}
-
-const invalidKey = () =>
-  new EpithreError("invalid_api_key", "Cannot accept this API key: it is unknown, expired or revoked. Make a new one on the dashboard.");
-
-/** The key is malformed, or its checksum is wrong: refused here, so that guesses never reach the database. */
-function presentedKey(authorization: string | undefined): string {
-  if (!authorization) {
-    throw new EpithreError("missing_api_key", "Cannot find an API key: send it as `Authorization: Bearer ep_...`");
-  }
-  const key = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
-  if (!key || !isWellFormedKey(key)) throw invalidKey();
-  return key;
 }

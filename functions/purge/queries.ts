@@ -57,6 +57,19 @@ export async function deleteDueRows(
   return row!.deleted;
 }
 
+/** Deletes up to `rowsMax` claims that no longer count; answers how many. */
+export async function deleteExpiredClaims(
+  sql: Sql,
+  runId: string,
+  { liveHours, leadHours }: { liveHours: number; leadHours: number },
+  rowsMax: number,
+): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_expired_claims(${runId}, ${liveHours}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
 /** Erases one account that is due, or `more`: up to `rowsMax` of its usage events (right.delete). */
 export async function eraseDueAccount(
   sql: Sql,
@@ -68,6 +81,12 @@ export async function eraseDueAccount(
     select erase_due_account(${runId}, ${graceDays}, ${rowsMax}) as outcome
   `;
   return row!.outcome;
+}
+
+/** What keys have used of their budgets in months that are over, and of their limits in minutes that are (keep.usage). */
+export async function forgetKeyUse(sql: Sql, runId: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ forgotten: number }[]>`select forget_key_use(${runId}, ${rowsMax}) as forgotten`;
+  return row!.forgotten;
 }
 
 /** The parts of persons in whose files bytes of deleted rows still lie. */

@@ -1,7 +1,12 @@
 /** The steps of a run, from the rows of the policy's retention data. Each does one bounded piece of work at a time. */
 import type { Sql } from "#shared/db.ts";
-import { type BackupWindowDays, erasureGraceDays, liveLimitDays, purgeLeadHours, retention, type Retention } from "#shared/stored-data.ts";
-import { closeLeases, deleteDueRows, dropDueSlice, eraseDueAccount, keepSlicesAhead, personParts, rewritePersons } from "./queries.ts";
+import {
+  type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
+} from "#shared/stored-data.ts";
+import {
+  closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead, personParts,
+  rewritePersons,
+} from "./queries.ts";
 
 export interface Run {
   sql: Sql;
@@ -30,7 +35,11 @@ export const harmlessSteps: Pick<Step, "act">[] = [
   { act: async ({ sql, runId }) => piece(await closeLeases(sql, runId, rowsMax)) },
 ];
 
-export const destructiveSteps: Step[] = [...retention.flatMap(stepFor), { counts: "deleted", act: rewriteParts }];
+export const destructiveSteps: Step[] = [
+  ...retention.flatMap(stepFor),
+  { counts: "deleted", act: async ({ sql, runId }) => piece(await forgetKeyUse(sql, runId, rowsMax)) },
+  { counts: "deleted", act: rewriteParts },
+];
 
 /** What lives as long as its account has no step of its own: it is erased with the account. */
 function stepFor(row: Retention): Step[] {
@@ -39,6 +48,8 @@ function stepFor(row: Retention): Step[] {
       return [{ counts: "dropped", act: async (run) => once(await dropDueSlice(run.sql, limitOf(row, run))) }];
     case "delete":
       return [{ counts: "deleted", act: async (run) => piece(await deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax)) }];
+    case "expire":
+      return [{ counts: "deleted", act: (run) => expire(row, run) }];
     case "erase":
       return [{ counts: "erased", act: eraseAccounts }];
     case "life_of_account":
@@ -48,6 +59,10 @@ function stepFor(row: Retention): Step[] {
 
 function limitOf({ limit }: Retention, { runId, backupWindowDays }: Run) {
   return { runId, liveDays: liveLimitDays(limit, backupWindowDays), leadHours: purgeLeadHours };
+}
+
+async function expire({ limit }: Retention, { sql, runId }: Run): Promise<Piece> {
+  return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
 }
 
 async function eraseAccounts({ sql, runId }: Run): Promise<Piece> {

@@ -8,10 +8,14 @@ import { createHandler } from "./handler.ts";
 /** Bytes. 512 settlements of about 600 characters. */
 const bodyBytesMax = 1024 * 1024;
 
+/** A claim takes about as long as a commit. */
+const claimConnections = 2;
+
 run(async () => {
   const config = readConfig(configShape);
   const log = createLog("usage-record");
   const database = createDatabasePool({ url: config.databaseUrl, log });
+  const claims = createDatabasePool({ url: config.databaseUrl, log, connections: claimConnections });
   const edgeSecrets = { proxy: config.proxySecret };
   return serve({
     name: "usage-record",
@@ -19,7 +23,9 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    nodeHandler: createHandler({ edgeSecrets, database }).node,
-    onStop: database.close,
+    nodeHandler: createHandler({ edgeSecrets, database, claims }).node,
+    async onStop() {
+      await Promise.all([database.close(), claims.close()]);
+    },
   });
 });

@@ -33,6 +33,39 @@ export const Settlement = z.strictObject({
 });
 export type Settlement = z.output<typeof Settlement>;
 
+/** Claims that one account can make within an hour: almost three a second. Counting them takes a millisecond. */
+export const claimsPerHourMax = 10_000;
+
+/** Digests of one Idempotency-Key: of the days on which a claim that still counts can have been made. */
+const digests = z.array(z.string().regex(/^[0-9a-f]{64}$/)).min(1).max(3);
+
+/**
+ * A request that comes with an Idempotency-Key, as what a void settlement of it would name. Claimed under the first
+ * digest. With `leaseId: null` nothing is claimed, only looked. `runsMs`: the longest that call and settlement take.
+ */
+export const ClaimRequest = z.strictObject({
+  digests,
+  ...Settlement.pick({ requestId: true, accountId: true, keyId: true, model: true, endpoint: true, priceVersion: true }).shape,
+  leaseId: z.uuid().nullable(),
+  runsMs: z.int().positive().max(24 * 3_600_000),
+});
+export type ClaimRequest = z.output<typeof ClaimRequest>;
+
+/**
+ * `claimed`: the request may run. `free`: it could. `completed`: another one with the same digest ended with status 200
+ * or with a charge. `in_progress`: another one runs. `too_many`: more than `claimsPerHourMax`.
+ */
+export const ClaimAnswer = z.discriminatedUnion("outcome", [
+  z.strictObject({ outcome: z.enum(["claimed", "free", "too_many"]) }),
+  z.strictObject({ outcome: z.literal("in_progress"), requestId: z.uuid() }),
+  z.strictObject({ outcome: z.literal("completed"), requestId: z.uuid(), chargedMicro: z.int().min(0), status: z.int() }),
+]);
+export type ClaimAnswer = z.output<typeof ClaimAnswer>;
+
+/** A claim whose request had no effect and leaves no usage event. */
+export const ClaimRelease = z.strictObject({ digests, accountId: z.uuid(), requestId: z.uuid() });
+export type ClaimRelease = z.output<typeof ClaimRelease>;
+
 export const SettlementsRequest = z.strictObject({ settlements: z.array(Settlement).min(1).max(settlementsPerCallMax) });
 
 /**

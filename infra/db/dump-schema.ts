@@ -36,8 +36,9 @@ async function types(sql: AnySql): Promise<string[]> {
 }
 
 async function tables(sql: AnySql): Promise<string[]> {
-  const rows = await sql<{ name: string; columns: string; partition: string; options: string }[]>`
+  const rows = await sql<{ create: string; name: string; columns: string; partition: string; options: string }[]>`
     select
+      case c.relpersistence when 'u' then 'create unlogged table' else 'create table' end as create,
       c.relname as name,
       (
         select string_agg(
@@ -59,8 +60,8 @@ async function tables(sql: AnySql): Promise<string[]> {
     order by c.relname
   `;
   const texts = [];
-  for (const { name, columns, partition, options } of rows) {
-    texts.push([`create table ${name} (\n${columns}\n)${partition}${options};`, ...(await belongings(sql, name))].join("\n"));
+  for (const { create, name, columns, partition, options } of rows) {
+    texts.push([`${create} ${name} (\n${columns}\n)${partition}${options};`, ...(await belongings(sql, name))].join("\n"));
   }
   return texts;
 }

@@ -2,17 +2,19 @@
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed');
 create type audit_actor as enum ('operator', 'system');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
+create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress', 'too_many');
 create type erasure_outcome as enum ('none', 'more', 'erased');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments');
 create type mail_template as enum ('welcome');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'idempotency_claims');
+create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
@@ -45,7 +47,8 @@ create table api_keys (
   requests_per_minute integer,
   tokens_per_minute integer,
   revoked_at timestamp with time zone,
-  changed_xid xid8 not null
+  changed_xid xid8 not null,
+  monthly_budget_micro bigint
 );
 CREATE TRIGGER api_keys_models_known BEFORE INSERT OR UPDATE OF models ON api_keys FOR EACH ROW WHEN ((new.models IS NOT NULL)) EXECUTE FUNCTION refuse_unknown_models();
 CREATE TRIGGER api_keys_note_change BEFORE INSERT OR UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION note_change();
@@ -53,11 +56,12 @@ CREATE TRIGGER api_keys_refuse_untold_deletion BEFORE DELETE ON api_keys FOR EAC
 alter table api_keys add constraint api_keys_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table api_keys add constraint api_keys_hash_key UNIQUE (hash);
 alter table api_keys add constraint api_keys_hash_length CHECK ((octet_length(hash) = 32));
+alter table api_keys add constraint api_keys_monthly_budget_micro_check CHECK ((monthly_budget_micro >= 0));
 alter table api_keys add constraint api_keys_name_length CHECK ((length(name) <= 64));
 alter table api_keys add constraint api_keys_pkey PRIMARY KEY (id);
 alter table api_keys add constraint api_keys_prefix_form CHECK ((prefix ~ '^ep_[0-9A-Za-z]{9}$'::text));
 alter table api_keys add constraint api_keys_requests_per_minute_check CHECK ((requests_per_minute > 0));
-alter table api_keys add constraint api_keys_scopes_known CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['chat'::text, 'embeddings'::text, 'images'::text, 'models'::text, 'usage'::text])));
+alter table api_keys add constraint api_keys_scopes_known CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['chat'::text, 'embeddings'::text, 'images'::text, 'models'::text, 'usage'::text, 'billing'::text])));
 alter table api_keys add constraint api_keys_tokens_per_minute_check CHECK ((tokens_per_minute > 0));
 create index api_keys_account ON api_keys USING btree (account_id);
 create index api_keys_changed ON api_keys USING btree (changed_xid);
@@ -116,6 +120,42 @@ END);
 create index billing_events_account ON billing_events USING btree (account_id, id);
 create index billing_events_created ON billing_events USING btree (created_at);
 
+create table idempotency_claims (
+  account_id uuid not null,
+  digest bytea not null /* statistics 0 */,
+  request_id uuid not null,
+  key_id uuid not null,
+  lease_id uuid not null,
+  model_id smallint not null,
+  endpoint usage_endpoint not null,
+  price_version integer not null,
+  claimed_at timestamp with time zone not null,
+  runs_until timestamp with time zone not null
+);
+alter table idempotency_claims add constraint idempotency_claims_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table idempotency_claims add constraint idempotency_claims_digest_is_sha256 CHECK ((octet_length(digest) = 32));
+alter table idempotency_claims add constraint idempotency_claims_pkey PRIMARY KEY (account_id, digest);
+create index idempotency_claims_account ON idempotency_claims USING btree (account_id, claimed_at);
+create index idempotency_claims_claimed ON idempotency_claims USING btree (claimed_at);
+
+create table key_budgets (
+  key_id uuid not null,
+  month date not null,
+  spent_micro bigint not null
+) with (fillfactor=50);
+alter table key_budgets add constraint key_budgets_key_id_fkey FOREIGN KEY (key_id) REFERENCES api_keys(id) ON DELETE CASCADE;
+alter table key_budgets add constraint key_budgets_pkey PRIMARY KEY (key_id);
+
+create unlogged table key_rates (
+  key_id uuid not null,
+  unit rate_unit not null,
+  second bigint not null,
+  counts bigint[] not null
+) with (fillfactor=50);
+alter table key_rates add constraint key_rates_a_minute CHECK ((cardinality(counts) = 61));
+alter table key_rates add constraint key_rates_key_id_fkey FOREIGN KEY (key_id) REFERENCES api_keys(id) ON DELETE CASCADE;
+alter table key_rates add constraint key_rates_pkey PRIMARY KEY (key_id, unit);
+
 create table leases (
   id uuid not null default uuidv7(),
   account_id uuid not null,
@@ -124,12 +164,15 @@ create table leases (
   consumed_micro bigint not null default 0,
   expires_at timestamp with time zone not null,
   recall_requested_at timestamp with time zone,
-  recall_answered_at timestamp with time zone
+  recall_answered_at timestamp with time zone,
+  key_id uuid
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+CREATE TRIGGER leases_count_ended AFTER DELETE ON leases FOR EACH ROW WHEN ((old.key_id IS NOT NULL)) EXECUTE FUNCTION count_ended_lease();
 alter table leases add constraint leases_account_id_fkey FOREIGN KEY (account_id) REFERENCES balances(account_id);
 alter table leases add constraint leases_never_overspent CHECK (((consumed_micro >= 0) AND (consumed_micro <= granted_micro)));
 alter table leases add constraint leases_pkey PRIMARY KEY (id);
 create index leases_account ON leases USING btree (account_id);
+create index leases_key ON leases USING btree (key_id) WHERE (key_id IS NOT NULL);
 create index leases_replica ON leases USING btree (replica_id);
 
 create table ledger_entries (
@@ -188,10 +231,16 @@ create table outbox (
   template mail_template not null,
   created_at timestamp with time zone not null default now(),
   attempts integer not null default 0,
-  next_attempt_at timestamp with time zone not null default now()
+  next_attempt_at timestamp with time zone not null default now(),
+  object_id uuid,
+  month date,
+  model_id smallint
 );
 alter table outbox add constraint outbox_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table outbox add constraint outbox_attempts_check CHECK ((attempts >= 0));
+alter table outbox add constraint outbox_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table outbox add constraint outbox_month_begins CHECK ((EXTRACT(day FROM month) = (1)::numeric));
+alter table outbox add constraint outbox_one_parameter CHECK ((num_nonnulls(object_id, month, model_id) <= 1));
 alter table outbox add constraint outbox_pkey PRIMARY KEY (id);
 create index outbox_account ON outbox USING btree (account_id);
 create index outbox_due ON outbox USING btree (next_attempt_at);
@@ -285,77 +334,95 @@ create function admin_balance(uuid) returns record language plpgsql security def
 create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- fa755711214e
 create function admin_confirm_purge_gap() returns void language plpgsql security definer set search_path=public, pg_temp; -- f87de1696e2d
 create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
-create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 0011853b61da
+create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 3af5af5ab07c
 create function admin_create_model(text,model_kind,integer,integer,integer,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 83b808dca7d0
 create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 61252a4252b4
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
 create function admin_revoke_key(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- ba327c2f942d
+create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
+create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 1d4dd2717b64
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 649d6be4a037
 create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- 44646a20cac4
 create function close_leases(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 7b086b49d208
 create function confirm_purge_gap(text) returns void language plpgsql set search_path=public, pg_temp; -- 7c4a9d6801bf
+create function count_ended_lease() returns trigger language plpgsql set search_path=public, pg_temp; -- 61bc8b9aa5da
 create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
 create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
+create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- d5a39bf8fe68
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
+create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
+create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
-create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- 7659a807cdf8
+create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
 create function note_person_rewrite() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 4964b4bbf965
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
+create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
 create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
-create function queue_mail(uuid,mail_template) returns void language sql set search_path=public, pg_temp; -- 6f17d911fca1
-create function recall_leases(uuid,uuid) returns boolean language plpgsql set search_path=public, pg_temp; -- 87ba2a0bee09
+create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
+create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
 create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
 create function refuse_untold_key_deletion() returns trigger language plpgsql; -- a066f10fbe0f
 create function refuse_young_audit_deletion() returns trigger language plpgsql; -- 96581c2098b9
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
+create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
-create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- fbd662937e4b
-create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- ed0e0a2fc17c
+create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
+create function settle_short_of_key(uuid,uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- f56573c12de6
+create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
+create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
 create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
+create function void_claimed(idempotency_claims) returns void language plpgsql set search_path=public, pg_temp; -- a7718307bedc
 
 grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_close_account(uuid) to epithre_admin;
 grant execute on function admin_confirm_purge_gap() to epithre_admin;
 grant execute on function admin_create_account(text,text) to epithre_admin;
-grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer) to epithre_admin;
+grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) to epithre_admin;
 grant execute on function admin_create_model(text,model_kind,integer,integer,integer,integer) to epithre_admin;
 grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
 grant execute on function admin_revoke_key(uuid) to epithre_admin;
+grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) to epithre_usage_record;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
+grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_purge;
 grant execute on function erase_due_account(uuid,integer,integer) to epithre_purge;
 grant execute on function finish_mail(uuid) to epithre_notify;
 grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
+grant execute on function forget_idle_rates() to epithre_key_auth;
+grant execute on function forget_key_use(uuid,integer) to epithre_purge;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
 grant execute on function settle(settlement[]) to epithre_usage_record;
 grant execute on function take_mail() to epithre_notify;
+grant execute on function take_rates(jsonb) to epithre_key_auth;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;
 grant maintain on persons_2 to epithre_purge;
@@ -367,6 +434,7 @@ grant maintain on persons_7 to epithre_purge;
 grant select (id, status, changed_xid) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
+grant select on key_budgets to epithre_billing;
 grant select on leases to epithre_billing;
 grant select on models to epithre_billing;
 grant select on models to epithre_export;

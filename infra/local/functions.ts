@@ -14,7 +14,7 @@ export interface FunctionPlace {
   appDir: string;
   dataDir: string;
   secrets: Secrets;
-  /** Secrets that are not random: they name a place of this machine. */
+  /** Secrets that are not random words: places of this machine, and what has a form of its own. */
   knownSecrets: Record<string, string>;
   /** Settings that differ from stack.yml here, by function. */
   settings: Record<string, Record<string, string>>;

@@ -11,8 +11,10 @@ import { keepInFile, writePrivateFile } from "./data-folder.ts";
 const secretBytes = 32;
 
 export interface Secrets {
-  /** The value kept under this name; made now when it is new. */
-  value(name: string): Promise<string>;
+  /** The value kept under this name; made now when it is new, at random where `make` does not say how. */
+  value(name: string, make?: () => string): Promise<string>;
+  /** The value as `change` makes it, kept in the place of the former one, which is gone. */
+  changed(name: string, change: (value: string) => string): Promise<string>;
 }
 
 export async function openSecrets(dataDir: string): Promise<Secrets> {
@@ -20,13 +22,22 @@ export async function openSecrets(dataDir: string): Promise<Secrets> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   // Both ends of an edge ask for its secret at the same time: the first to ask makes it, the second gets the same.
   const values = new Map<string, Promise<string>>();
+
+  function value(name: string, make = () => randomBytes(secretBytes).toString("base64url")): Promise<string> {
+    const known = values.get(name);
+    if (known) return known;
+    const made = keepInFile(join(folder, name), make);
+    values.set(name, made);
+    return made;
+  }
+
   return {
-    value(name) {
-      const known = values.get(name);
-      if (known) return known;
-      const value = keepInFile(join(folder, name), () => randomBytes(secretBytes).toString("base64url"));
-      values.set(name, value);
-      return value;
+    value,
+    async changed(name, change) {
+      const text = change(await value(name));
+      await writePrivateFile(join(folder, name), text);
+      values.set(name, Promise.resolve(text));
+      return text;
     },
   };
 }

@@ -1,6 +1,8 @@
 /** The whole product on one machine, from the database to the gateway: started in order, stopped in reverse. */
 import { join } from "node:path";
+import { rotatedDigestChain } from "#shared/digest-chain.ts";
 import { flow } from "#shared/flow.ts";
+import { makeReceiptKey } from "#infra/receipts/key.ts";
 import { type Backends, realBackends, simulatedBackends } from "./backends.ts";
 import { startCron } from "./cron.ts";
 import { clearDataFolder, type DataFolder, endLeftProcesses, explainFileError, openDataFolder, processFolder } from "./data-folder.ts";
@@ -97,7 +99,12 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     appDir,
     dataDir,
     secrets,
-    knownSecrets: { ...database.secrets, "smtp-url": `smtp://127.0.0.1:${mail.port}` },
+    knownSecrets: {
+      ...database.secrets,
+      "smtp-url": `smtp://127.0.0.1:${mail.port}`,
+      "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
+      "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
+    },
     settings: { proxy: { backends: JSON.stringify(backends.settings) } },
     ports,
   });

@@ -54,11 +54,18 @@ interface CommonOptions {
   onError?(thrown: unknown): Response;
 }
 
-/** Exactly one of `handler` (web Request -> Response) and `nodeHandler` (raw node:http, for hot paths). */
+type WebHandler = (request: Request) => Promise<Response>;
+type NodeHandler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/**
+ * A `handler` (web Request -> Response), a `nodeHandler` (raw node:http, for hot paths), or both: then paths that begin
+ * with `handlerPath` are the handler's.
+ */
 export type ServeOptions = CommonOptions &
   (
-    | { handler(request: Request): Promise<Response>; nodeHandler?: undefined }
-    | { nodeHandler(request: IncomingMessage, response: ServerResponse): void; handler?: undefined }
+    | { handler: WebHandler; nodeHandler?: undefined; handlerPath?: undefined }
+    | { nodeHandler: NodeHandler; handler?: undefined; handlerPath?: undefined }
+    | { nodeHandler: NodeHandler; handler: WebHandler; handlerPath: string }
   );
 
 export function withDefaults(options: ServeOptions) {

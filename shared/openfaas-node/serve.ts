@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createDrain } from "./drain.ts";
-import { withDefaults, type LifecycleLine, type ServeOptions } from "./options.ts";
+import { withDefaults, type LifecycleLine, type ServeOptions, type Settings } from "./options.ts";
 import { answerOwnRoute, isOwnRoute } from "./own-routes.ts";
 import { announcedBytes } from "./request.ts";
 import { answerWith } from "./web.ts";
@@ -20,8 +20,8 @@ export interface RunningFunction {
 
 export async function serve(options: ServeOptions): Promise<RunningFunction> {
   const settings = withDefaults(options);
-  const { log, handler, nodeHandler } = settings;
-  const answer = nodeHandler ? guarded(nodeHandler, log) : answerWith(handler!, settings);
+  const { log } = settings;
+  const answer = answerOf(settings);
 
   const server = createServer(
     {
@@ -71,6 +71,14 @@ export async function serve(options: ServeOptions): Promise<RunningFunction> {
     stop: drain.run,
     log,
   };
+}
+
+function answerOf(settings: Settings): NonNullable<ServeOptions["nodeHandler"]> {
+  const { log, handler, nodeHandler, handlerPath } = settings;
+  const web = handler && answerWith(handler, settings);
+  const raw = nodeHandler && guarded(nodeHandler, log);
+  if (!web || !raw) return (web ?? raw)!;
+  return (message, response) => (message.url!.startsWith(handlerPath!) ? web : raw)(message, response);
 }
 
 /** What a raw handler throws ends its own request, not everybody's streams. */

@@ -72,6 +72,31 @@ describe("admin()", () => {
     ]);
   });
 
+  test("changes the limits that are given and no other, with an audit row (keep.audit, keep.key)", async () => {
+    const accountId = await newAccount();
+    const limits = { requestsPerMinute: 5, tokensPerMinute: 7, expiresAtMs: Date.UTC(2126, 0), monthlyBudgetMicro: "90000000000000001" };
+    const { body } = await post("/keys", { accountId, ...keyWishes, ...limits });
+    const columnsOf = async () => {
+      const [row] = await db.sql`
+        select requests_per_minute, tokens_per_minute, expires_at, monthly_budget_micro, models from api_keys where id = ${body.keyId}
+      `;
+      return Object.values(row!);
+    };
+    expect(await columnsOf()).toEqual([5, 7, new Date(limits.expiresAtMs), 90_000_000_000_000_001n, null]);
+    expect((await post("/keys/limits", { keyId: body.keyId, tokensPerMinute: null, monthlyBudgetMicro: 12 })).status).toBe(200);
+    expect(await columnsOf()).toEqual([5, null, new Date(limits.expiresAtMs), 12n, null]);
+    const others = { requestsPerMinute: 6, expiresAtMs: null, monthlyBudgetMicro: "90000000000000001", models: null };
+    expect((await post("/keys/limits", { keyId: body.keyId, ...others })).status).toBe(200);
+    expect(await columnsOf()).toEqual([6, null, null, 90_000_000_000_000_001n, null]);
+    const changes = (await auditOf(accountId)).filter(({ action }) => action === "key_limits_changed");
+    expect(changes.map(({ objectId }) => objectId)).toEqual([body.keyId, body.keyId]);
+    await post("/keys/revoke", { keyId: body.keyId });
+    expect(await post("/keys/limits", { keyId: body.keyId, monthlyBudgetMicro: 1 })).toMatchObject({
+      status: 409, body: { error: { message: "Cannot change limits: the key is revoked" } },
+    });
+    expect(await columnsOf()).toContain(90_000_000_000_000_001n);
+  });
+
   test("suspends, reinstates and closes, and a closed account stays closed", async () => {
     const accountId = await newAccount();
     await post("/keys", { accountId, ...keyWishes });
@@ -172,6 +197,11 @@ describe("admin()", () => {
     ["/keys", { accountId: randomUUID(), ...keyWishes }, 404, undefined],
     ["/keys", { accountId: randomUUID(), ...keyWishes, scopes: ["root"] }, 400, "scopes.0"],
     ["/keys/revoke", { keyId: randomUUID() }, 404, undefined],
+    ["/keys", { accountId: randomUUID(), ...keyWishes, monthlyBudgetMicro: "-1" }, 400, "monthlyBudgetMicro"],
+    ["/keys/limits", { keyId: randomUUID(), monthlyBudgetMicro: 1.5 }, 400, "monthlyBudgetMicro"],
+    ["/keys/limits", { keyId: randomUUID(), monthlyBudgetMicro: null }, 404, undefined],
+    ["/keys/limits", { keyId: randomUUID(), requestsPerMinute: 0 }, 400, "requestsPerMinute"],
+    ["/keys/limits", { keyId: randomUUID(), name: "x" }, 400, undefined],
     ["/credits", { accountId: randomUUID(), kind: "top_up", amountMicro: 5 }, 400, "amountMicro"],
     ["/nothing", {}, 404, undefined],
     ["/__proto__", {}, 404, undefined],

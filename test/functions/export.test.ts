@@ -1,110 +1,35 @@
 import { randomUUID } from "node:crypto";
-import { parse } from "csv-parse/sync";
-import { serve, type RunningFunction } from "openfaas-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
-import { createInternalClient, type InternalClient } from "#shared/http.ts";
-import { uuidv7, uuidv7TimeMs } from "#shared/ids.ts";
+import { uuidv7TimeMs } from "#shared/ids.ts";
 import { generateKey } from "#shared/keys.ts";
-import { createAccountOf } from "../../functions/export/caller.ts";
-import { createHandler } from "../../functions/export/handler.ts";
 import { findUsagePage, pageRows } from "../../functions/export/queries.ts";
 import { idRange } from "../../functions/export/range.ts";
 import { streamUsage } from "../../functions/export/usage-stream.ts";
-import { createHandler as createKeyAuth } from "../../functions/key-auth/handler.ts";
-import { addKey, addModel, openAccount } from "../support/accounts.ts";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { firstDayMs, readCsv, refused, serveOnLoopback, startExport, type Person, type TestExport } from "../support/export.ts";
 import { waitFor } from "../support/wait.ts";
 
-const edgeSecret = "secret-of-the-edge-in-tests";
 const columns = [
   "time", "request_id", "key_id", "model", "endpoint", "status", "prompt_tokens", "cached_tokens", "completion_tokens",
-  "reasoning_tokens", "images", "cost_rupiah", "latency_ms",
+  "reasoning_tokens", "images", "cost_rupiah", "latency_ms", "price_version",
 ];
 
-/** Milliseconds. A midnight ahead for which there are slices already. */
-const firstDayMs = (Math.floor(Date.now() / 86_400_000) + 3) * 86_400_000;
 const day = (offset: number) => new Date(firstDayMs + offset * 86_400_000).toISOString().slice(0, 10);
 
-let db: TestDatabase;
-let pool: DatabasePool;
-let keyAuthPool: DatabasePool;
-let keyAuth: RunningFunction;
-let client: InternalClient;
-let running: RunningFunction;
+let running: TestExport;
 const log = () => {};
 const everything = idRange({});
 
 beforeAll(async () => {
-  db = await createTestDatabase();
-  await addModel(db.sql, "test-chat");
-  keyAuthPool = createDatabasePool({ url: db.urlFor("key-auth"), log });
-  pool = createDatabasePool({ url: db.urlFor("export"), log });
-  keyAuth = await serveOnLoopback("key-auth", createKeyAuth({ edgeSecrets: { export: edgeSecret }, database: keyAuthPool }));
-  client = clientAt(keyAuth.port);
-  running = await serveOnLoopback("export", exportWith({}));
+  running = await startExport();
 });
-afterAll(async () => {
-  await Promise.all([running.stop(), client.close(), keyAuth.stop()]);
-  await Promise.all([pool.close(), keyAuthPool.close()]);
-  await db.close();
-});
+afterAll(() => running.close());
 
-function serveOnLoopback(name: string, handler: (request: Request) => Promise<Response>): Promise<RunningFunction> {
-  return serve({ name, port: 0, hostname: "127.0.0.1", log, bodyBytesMax: 65_536, drainTimeoutMs: 1_000, handler });
-}
-
-function clientAt(port: number): InternalClient {
-  return createInternalClient({ from: "export", to: "key-auth", url: `http://127.0.0.1:${port}`, edgeSecret });
-}
-
-function exportWith({ database = pool, keyAuth: asked = client }: { database?: DatabasePool; keyAuth?: InternalClient }) {
-  return createHandler({ accountOf: createAccountOf(asked), database });
-}
-
-interface Person {
-  accountId: string;
-  keyId: string;
-  key: string;
-}
-
-async function newPerson(): Promise<Person> {
-  const accountId = await openAccount(db.sql);
-  const { keyId, key } = await addKey(db.sql, accountId);
-  await db.sql`update api_keys set scopes = array['usage'] where id = ${keyId}`;
-  return { accountId, keyId, key };
-}
-
-/** One event at each time; each costs one micro-rupiah more than the one before. Answers their ids in order. */
-async function addUsage({ accountId, keyId }: Person, timesMs: number[]): Promise<string[]> {
-  const ids = timesMs.map((timeMs) => uuidv7(timeMs)).sort();
-  await db.sql`
-    insert into usage_events (
-      id, account_id, key_id, cost_micro, price_version, prompt_tokens, cached_tokens, completion_tokens,
-      reasoning_tokens, images, latency_ms, endpoint, model_id, status
-    )
-    select e.id, ${accountId}, ${keyId}, 12000000 + position, 1, 12, 3, 34, 5, 0, 56, 'chat.completions', m.id, 200
-    from unnest(${ids}::uuid[]) with ordinality as e (id, position), models m
-    where m.name = 'test-chat'
-  `;
-  return ids;
-}
-
-function ask(person: Pick<Person, "key">, query = "", init: RequestInit = {}): Promise<Response> {
-  return fetch(`http://127.0.0.1:${running.port}/v1/usage.csv${query}`, { headers: { authorization: `Bearer ${person.key}` }, ...init });
-}
-
-function read(csv: string): Record<string, string>[] {
-  return parse(csv, { columns: true, recordDelimiter: "\r\n" });
-}
-
-const idsIn = (csv: string) => read(csv).map((row) => row.request_id);
-
-async function refused(response: Response) {
-  const { error } = (await response.json()) as { error: { code: string; param: string | null; message: string } };
-  return { status: response.status, code: error.code, param: error.param, retryAfter: response.headers.get("retry-after") };
-}
+const newPerson = () => running.newPerson();
+const addUsage = (person: Person, timesMs: number[]) => running.addUsage(person, timesMs);
+const ask = (person: Pick<Person, "key">, query = "", init: RequestInit = {}) => running.ask(person, `/v1/usage.csv${query}`, init);
+const idsIn = (csv: string) => readCsv(csv).map((row) => row.request_id);
 
 describe("export()", () => {
   test("answers the usage log as CSV, each event one record (right.export, keep.usage)", async () => {
@@ -115,7 +40,7 @@ describe("export()", () => {
     const time = `${day(0)}T00:00:01.234Z`;
     expect(await response.text()).toBe(
       `${columns.join(",")}\r\n` +
-        `${time},${id},${person.keyId},test-chat,chat.completions,200,12,3,34,5,0,12.000001,56\r\n`,
+        `${time},${id},${person.keyId},test-chat,chat.completions,200,12,3,34,5,0,12.000001,56,7\r\n`,
     );
     expect(await (await ask(await newPerson())).text()).toBe(`${columns.join(",")}\r\n`);
   });
@@ -126,8 +51,15 @@ describe("export()", () => {
     const ids = await addUsage(person, times);
     await addUsage(other, times.slice(0, 3_000));
     let pagesRead = 0;
-    const counting: DatabasePool = { ...pool, run: (query) => ((pagesRead += 1), pool.run(query)) };
-    const handler = exportWith({ database: counting });
+    const counting: DatabasePool = {
+      ...running.pool,
+      async run(query) {
+        const answer = await running.pool.run(query);
+        if (Array.isArray(answer) && answer.length === pageRows) pagesRead += 1;
+        return answer;
+      },
+    };
+    const handler = running.handlerWith({ database: counting });
     const response = await handler(new Request("http://export/v1/usage.csv", { headers: { authorization: `Bearer ${person.key}` } }));
     const decoder = new TextDecoder();
     let text = "";
@@ -136,22 +68,23 @@ describe("export()", () => {
       taken += 1;
       text += decoder.decode(chunk, { stream: true });
       // A caller that takes the first chunks slowly: meanwhile as many pages could be read again.
-      if (taken < 5) for (let again = 0; again < 3; again += 1) await pool.run((sql) => findUsagePage(sql, person.accountId, everything));
+      if (taken < 5) for (let again = 0; again < 3; again += 1) await running.pool.run((sql) => findUsagePage(sql, person.accountId, everything));
       expect(pagesRead - taken).toBeLessThanOrEqual(1);
     }
     expect(taken).toBe(50_000 / pageRows);
     expect(idsIn(text)).toEqual(ids);
-    const rupiah = read(text).map((row) => BigInt(row.cost_rupiah!.replace(".", "")));
+    const rupiah = readCsv(text).map((row) => BigInt(row.cost_rupiah!.replace(".", "")));
     expect(rupiah.reduce((sum, cost) => sum + cost)).toBe(50_000n * 12_000_000n + (50_000n * 50_001n) / 2n);
   });
 
   test("goes on after the record that a cursor names", async () => {
     const person = await newPerson();
-    const ids = await addUsage(person, Array.from({ length: 2_500 }, (_, index) => firstDayMs + index));
+    const ids = await addUsage(person, Array.from({ length: 2_500 }, (_, index) => firstDayMs + index + (index < 1_700 ? 0 : 3 * 86_400_000)));
     for (const broken of [0, 999, 1_500, 2_499]) {
       expect(idsIn(await (await ask(person, `?cursor=${ids[broken]}`)).text())).toEqual(ids.slice(broken + 1));
     }
-    expect(idsIn(await (await ask(person, `?from=${day(1)}&cursor=${ids[0]}`)).text())).toEqual([]);
+    expect(idsIn(await (await ask(person, `?from=${day(1)}&cursor=${ids[0]}`)).text())).toEqual(ids.slice(1_700));
+    expect(idsIn(await (await ask(person, "?cursor=ffffffff-ffff-7fff-bfff-ffffffffffff")).text())).toEqual([]);
   });
 
   test("takes both days of a range whole, in UTC", async () => {
@@ -184,24 +117,24 @@ describe("export()", () => {
 
   test("serves nobody without a key in force that has the scope usage", async () => {
     const person = await newPerson();
-    const url = `http://127.0.0.1:${running.port}`;
+    const { url } = running;
     expect(await refused(await fetch(`${url}/v1/usage.csv`))).toMatchObject({ status: 401, code: "missing_api_key" });
     for (const key of ["ep_short", generateKey()]) {
       expect(await refused(await ask({ key }))).toMatchObject({ status: 401, code: "invalid_api_key" });
     }
-    await db.sql`update api_keys set scopes = array['chat'] where id = ${person.keyId}`;
+    await running.db.sql`update api_keys set scopes = array['chat'] where id = ${person.keyId}`;
     expect(await refused(await ask(person))).toMatchObject({ status: 403, code: "insufficient_permissions" });
-    await db.sql`update api_keys set scopes = array['usage'] where id = ${person.keyId}`;
+    await running.db.sql`update api_keys set scopes = array['usage'] where id = ${person.keyId}`;
     expect((await ask(person)).status).toBe(200);
-    await db.sql`update api_keys set revoked_at = now() where id = ${person.keyId}`;
+    await running.db.sql`update api_keys set revoked_at = now() where id = ${person.keyId}`;
     expect(await refused(await ask(person))).toMatchObject({ status: 401, code: "invalid_api_key" });
   });
 
   test("serves a suspended account, but not a closed one (right.export)", async () => {
     const person = await newPerson();
-    await db.sql`update accounts set status = 'suspended' where id = ${person.accountId}`;
+    await running.db.sql`update accounts set status = 'suspended' where id = ${person.accountId}`;
     expect((await ask(person)).status).toBe(200);
-    await db.sql`update accounts set status = 'closed', closed_at = now() where id = ${person.accountId}`;
+    await running.db.sql`update accounts set status = 'closed', closed_at = now() where id = ${person.accountId}`;
     expect(await refused(await ask(person))).toMatchObject({ status: 401, code: "invalid_api_key" });
   });
 
@@ -210,7 +143,7 @@ describe("export()", () => {
     const posted = await ask(person, "", { method: "POST" });
     expect(posted.headers.get("allow")).toBe("GET, OPTIONS");
     expect(await refused(posted)).toMatchObject({ status: 405, code: "method_not_allowed" });
-    expect(await refused(await fetch(`http://127.0.0.1:${running.port}/v1/usage`))).toMatchObject({ status: 404, code: "unknown_url" });
+    expect(await refused(await fetch(`${running.url}/v1/usage`))).toMatchObject({ status: 404, code: "unknown_url" });
     const preflight = await ask(person, "", { method: "OPTIONS" });
     expect([preflight.status, preflight.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
     expect(preflight.headers.get("access-control-allow-headers")).toBe("authorization");
@@ -219,11 +152,11 @@ describe("export()", () => {
   test("answers 503 with retry-after while the database or key-auth is away", async () => {
     const person = await newPerson();
     const away = createDatabasePool({ url: "postgres://nobody:nothing@127.0.0.1:1/none", log });
-    const nobody = clientAt(1);
+    const nobody = running.clientAt(1);
     const request = () => new Request("http://export/v1/usage.csv", { headers: { authorization: `Bearer ${person.key}` } });
     const unavailable = { status: 503, code: "service_unavailable", retryAfter: "1" };
-    expect(await refused(await exportWith({ database: away })(request()))).toMatchObject(unavailable);
-    expect(await refused(await exportWith({ keyAuth: nobody })(request()))).toMatchObject(unavailable);
+    expect(await refused(await running.handlerWith({ database: away })(request()))).toMatchObject(unavailable);
+    expect(await refused(await running.handlerWith({ keyAuth: nobody })(request()))).toMatchObject(unavailable);
     await Promise.all([away.close(), nobody.close()]);
   });
 
@@ -232,10 +165,10 @@ describe("export()", () => {
     await addUsage(person, Array.from({ length: 3 * pageRows }, (_, index) => firstDayMs + index));
     let pages = 0;
     const failing: DatabasePool = {
-      ...pool,
-      run: (query) => ((pages += 1), pages === 3 ? Promise.reject(new EpithreError("unavailable", "gone")) : pool.run(query)),
+      ...running.pool,
+      run: (query) => ((pages += 1), pages === 3 ? Promise.reject(new EpithreError("unavailable", "gone")) : running.pool.run(query)),
     };
-    const broken = await serveOnLoopback("export", exportWith({ database: failing }));
+    const broken = await serveOnLoopback("export", running.handlerWith({ database: failing }));
     const response = await fetch(`http://127.0.0.1:${broken.port}/v1/usage.csv`, { headers: { authorization: `Bearer ${person.key}` } });
     expect(response.status).toBe(200);
     await expect(response.text()).rejects.toThrow();
@@ -245,7 +178,7 @@ describe("export()", () => {
   test("runs two exports of an account at once, and gives the place back when the caller leaves", async () => {
     const person = await newPerson();
     await addUsage(person, Array.from({ length: 2 * pageRows + 1 }, (_, index) => firstDayMs + index));
-    const handler = exportWith({});
+    const handler = running.handlerWith({});
     const leaving = new AbortController();
     const start = (signal?: AbortSignal) =>
       handler(new Request("http://export/v1/usage.csv", { headers: { authorization: `Bearer ${person.key}` }, signal }));
@@ -257,7 +190,7 @@ describe("export()", () => {
       const response = await start();
       return response.status === 200 && response;
     });
-    expect(read(await third.text())).toHaveLength(2 * pageRows + 1);
+    expect(readCsv(await third.text())).toHaveLength(2 * pageRows + 1);
   });
 
   test("ends an export that its caller does not take, and gives its place to others", async () => {
@@ -268,13 +201,13 @@ describe("export()", () => {
   });
 
   test("reads usage and names of models, and nothing else", async () => {
-    const tables = await db.sql<{ table: string }[]>`
+    const tables = await running.db.sql<{ table: string }[]>`
       select relname as table from pg_class
       where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
         and has_any_column_privilege('epithre_export', oid, 'select, insert, update, references')
       order by 1
     `;
     expect(tables.map(({ table }) => table)).toEqual(["models", "usage_events"]);
-    await expect(pool.run((sql) => sql`select uuidv7() from accounts where id = ${randomUUID()}`)).rejects.toMatchObject({ code: "42501" });
+    await expect(running.pool.run((sql) => sql`select uuidv7() from accounts where id = ${randomUUID()}`)).rejects.toMatchObject({ code: "42501" });
   });
 });

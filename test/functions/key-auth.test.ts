@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
+import { systemClock } from "#shared/clock.ts";
 import { connect, sqlState, type Sql } from "#shared/db.ts";
 import { sign, signatureHeader } from "#shared/http.ts";
 import { generateKey, hashKey } from "#shared/keys.ts";
@@ -27,7 +28,7 @@ describe("findVerdicts()", () => {
     const accountId = await openAccount(owner);
     const [plain, limited] = [await addKey(owner, accountId), await addKey(owner, accountId)];
     await owner`
-      update api_keys set models = array['test-chat'], requests_per_minute = 7, tokens_per_minute = 9,
+      update api_keys set models = array['test-chat'], requests_per_minute = 7, tokens_per_minute = 9, monthly_budget_micro = 10000000000000001,
         scopes = array['usage'], expires_at = '2126-01-02T03:04:05.678Z'
       where id = ${limited.keyId}
     `;
@@ -42,6 +43,7 @@ describe("findVerdicts()", () => {
       expiresAtMs: Date.parse("2126-01-02T03:04:05.678Z"),
       requestsPerMinute: 7,
       tokensPerMinute: 9,
+      monthlyBudgetMicro: "10000000000000001",
     };
     expect(verdicts[0]).toBeNull();
     expect(verdicts[1]).toEqual(expected);
@@ -191,6 +193,8 @@ describe("keys and accounts", () => {
       (sql) => sql`select audit_alias from accounts`,
       (sql) => sql`select from usage_events`,
       (sql) => sql`select from balances`,
+      (sql) => sql`select from key_rates`,
+      (sql) => sql`delete from key_rates`,
       (sql) => sql`update api_keys set revoked_at = null`,
       (sql) => sql`insert into accounts default values`,
       (sql) => sql`create temporary table mine ()`,
@@ -201,7 +205,7 @@ describe("keys and accounts", () => {
 
 describe("key-auth's handler", () => {
   const edgeSecrets = { proxy: "an edge secret of tests", export: "another edge secret of tests" };
-  const handler = createHandler({ edgeSecrets, database: { run: (query) => query(keyAuth), close: async () => {} } });
+  const handler = createHandler({ edgeSecrets, clock: systemClock, database: { run: (query) => query(keyAuth), close: async () => {} } });
 
   async function call(from: "proxy" | "export" | "billing", path: string, body: unknown) {
     const text = JSON.stringify(body);

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addKey, openAccount } from "../support/accounts.ts";
+import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
 
@@ -35,6 +36,7 @@ async function addPerson(usageEvents = 3): Promise<Person> {
     insert into leases (account_id, replica_id, granted_micro, expires_at)
     values (${accountId}, ${randomUUID()}, 70, now() + interval '1 minute')
   `;
+  await addClaim(db.sql, accountId, "1 hour");
   await addUsage(db.sql, currentSlice, accountId, keyId, usageEvents);
   const [row] = await db.sql<{ alias: string }[]>`select audit_alias as alias from accounts where id = ${accountId}`;
   await db.sql`insert into audit_log (actor, action, subject_alias) values ('operator', 'account_suspended', ${row!.alias})`;

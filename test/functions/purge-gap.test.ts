@@ -81,9 +81,11 @@ describe("purge() after a gap", () => {
   test("the database itself lets a refused, an interrupted and a finished run delete nothing", async () => {
     const [run] = await db.sql<{ id: string }[]>`select run_id as id from begin_purge_run(0)`;
     const drop = () => db.sql`select drop_due_usage_slice(${run!.id}, 90, 2)`;
+    const expire = () => db.sql`select delete_expired_claims(${run!.id}, 26, 2, 1)`;
     for (const state of ["refused", "interrupted", "finished"]) {
       await db.sql`update purge_runs set state = ${state}`;
       await expect(drop()).rejects.toMatchObject({ code: "EP409" });
+      await expect(expire()).rejects.toMatchObject({ code: "EP409" });
     }
     await db.sql`update purge_runs set state = 'running'`;
     await drop();

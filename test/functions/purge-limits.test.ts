@@ -5,7 +5,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Sql } from "#shared/db.ts";
-import { earlyDays, erasureGraceDays, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
+import { claimHours, earlyDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
+import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 let db: TestDatabase;
@@ -90,6 +91,17 @@ describe("limits of purge", () => {
       const ids = [await rows[table]!(sql, ages[0]!), await rows[table]!(sql, ages[1]!)];
       await sql`select delete_due_rows(${runId}, ${table}::purge_step, ${live}, ${purgeLeadHours}, 100)`;
       expect(await remaining(sql, table, ids)).toEqual([false, true]);
+    });
+  });
+
+  test.each(windows)("delete_expired_claims() takes idempotency_claims once they no longer count, with a window of %s (keep.usage)", async (window) => {
+    const { limit } = retention.find(({ how }) => how === "expire")!;
+    await inRun(window, async (sql, runId) => {
+      const accountId = await openAccount(sql);
+      const ids = [await addClaim(sql, accountId, `${claimHours} hours`), await addClaim(sql, accountId, `${claimHours} hours -1 second`)];
+      await sql`select delete_expired_claims(${runId}, ${limitHours(limit)}, ${purgeLeadHours}, 100)`;
+      const left = await sql<{ id: string }[]>`select request_id as id from idempotency_claims where account_id = ${accountId}`;
+      expect(left.map(({ id }) => id)).toEqual([ids[1]]);
     });
   });
 

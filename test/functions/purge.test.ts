@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect } from "#shared/db.ts";
 import { purgeLeadHours } from "#shared/stored-data.ts";
 import { openAccount } from "../support/accounts.ts";
+import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
 import { waitFor } from "../support/wait.ts";
@@ -93,6 +94,14 @@ describe("purge()", () => {
     expect([due, older, young].filter((slice) => left.includes(slice))).toEqual([young]);
     expect(lines.at(-1)).toMatchObject({ at: "purge_finished", dropped: 2 });
     expect(await db.sql`select live_days, done from purge_steps where step = 'usage_events'`).toEqual([{ live_days: 90, done: 2n }]);
+  });
+
+  test("deletes what is left of an Idempotency-Key once it no longer counts, also with backups (keep.usage)", async () => {
+    const [due, young] = [await addClaim(db.sql, account, "24 hours"), await addClaim(db.sql, account, "23 hours 59 minutes")];
+    const { lines } = await purgeOnce(db, { backupWindowDays: 7 });
+    expect([await exists("idempotency_claims", "request_id", due), await exists("idempotency_claims", "request_id", young)]).toEqual([false, true]);
+    expect(lines.at(-1)).toMatchObject({ at: "purge_finished", deleted: 1 });
+    expect(await db.sql`select live_days, done from purge_steps where step = 'idempotency_claims' and done > 0`).toEqual([{ live_days: 2, done: 1n }]);
   });
 
   test("takes no other table's name for a time, whatever plan the catalogue's statistics lead to", async () => {
@@ -271,7 +280,7 @@ describe("purge()", () => {
 
   test("may do nothing else: its role reads no row, deletes none, and cannot shorten a limit (use.account, use.usage)", async () => {
     const sql = connect({ url: db.urlFor("purge"), connections: 1 });
-    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs"];
+    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs", "idempotency_claims"];
     for (const table of tables) {
       await expect(sql`select from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });
       await expect(sql`delete from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });
@@ -281,6 +290,8 @@ describe("purge()", () => {
     await expect(sql`select drop_due_usage_slice(${run!.id}, 1, 2)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select delete_due_rows(${run!.id}, 'api_keys', 1, 2, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select delete_due_rows(${run!.id}, 'api_keys', 90, 9000, 1)`).rejects.toMatchObject({ code: "EP409" });
+    await expect(sql`select delete_expired_claims(${run!.id}, 25, 2, 1)`).rejects.toMatchObject({ code: "EP409" });
+    await expect(sql`select delete_expired_claims(${run!.id}, 33, 9, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select erase_due_account(${run!.id}, 0, 1)`).rejects.toMatchObject({ code: "EP409" });
     await sql.end();
   });

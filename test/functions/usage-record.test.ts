@@ -7,8 +7,9 @@ import { uuidv7 } from "#shared/ids.ts";
 import { createLog } from "#shared/log.ts";
 import { createHandler } from "../../functions/usage-record/handler.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
-import { type Settlement, SettlementsAnswer } from "../../functions/usage-record/schema.ts";
+import { ClaimAnswer, type Settlement, SettlementsAnswer } from "../../functions/usage-record/schema.ts";
 import { addModel, openAccount, settlement, voided } from "../support/accounts.ts";
+import { addCaller, claimRequest, endOf, newDigest } from "../support/claims.ts";
 import { createTestDatabase } from "../support/database.ts";
 
 const database = await createTestDatabase();
@@ -224,7 +225,7 @@ async function lockBalance(accountId: string): Promise<{ held: Promise<unknown>;
 }
 
 describe("usage-record's role", () => {
-  test("may do nothing but settle (keep.usage)", async () => {
+  test("may do nothing but settle and claim (keep.usage)", async () => {
     const forbidden: ((sql: Sql) => Promise<unknown>)[] = [
       (sql) => sql`select from usage_events`,
       (sql) => sql`select from accounts`,
@@ -235,6 +236,9 @@ describe("usage-record's role", () => {
       (sql) => sql`insert into usage_events (id) values (uuidv7())`,
       (sql) => sql`update balances set credited_micro = 1`,
       (sql) => sql`delete from usage_events`,
+      (sql) => sql`select from idempotency_claims`,
+      (sql) => sql`delete from idempotency_claims`,
+      (sql) => sql`select void_claimed(null)`,
       (sql) => sql`select lease_grant(uuidv7(), '1 minute', '[]')`,
       (sql) => sql`select settle_short(uuidv7(), uuidv7(), '{}')`,
       (sql) => sql`select post_billing_event(uuidv7(), 'top_up', 1, 'correction', uuidv7())`,
@@ -250,11 +254,11 @@ describe("usage-record's role", () => {
 describe("usage-record's handler", () => {
   const edgeSecret = "an edge secret of tests";
   const pool = createDatabasePool({ url: database.urlFor("usage-record"), log: createLog("usage-record", () => {}) });
-  const handler = createHandler({ edgeSecrets: { proxy: edgeSecret }, database: pool });
+  const handler = createHandler({ edgeSecrets: { proxy: edgeSecret }, database: pool, claims: pool });
   afterAll(() => pool.close());
 
-  async function post(body: unknown): Promise<Response> {
-    const [path, text] = ["/settlements", JSON.stringify(body)];
+  async function post(body: unknown, path = "/settlements"): Promise<Response> {
+    const text = JSON.stringify(body);
     const headers = { [signatureHeader]: sign(edgeSecret, { from: "proxy", to: "usage-record", path, body: text }) };
     return handler(new Request(`http://usage-record${path}`, { method: "POST", headers, body: text }));
   }
@@ -272,6 +276,30 @@ describe("usage-record's handler", () => {
     expect(response.status).toBe(400);
     expect(await response.text()).not.toContain("stray");
     expect(await money(lease.accountId)).toMatchObject({ events: 0 });
+  });
+
+  test("claims, tells and gives back what requests with an Idempotency-Key share", async () => {
+    const caller = await addCaller(owner);
+    const first = claimRequest(caller, [newDigest()]);
+    const { digests, accountId, requestId } = first;
+    const ask = async () => ClaimAnswer.parse(await (await post(claimRequest(caller, digests), "/claims")).json());
+    expect(await (await post(first, "/claims")).json()).toEqual({ outcome: "claimed" });
+    expect(await ask()).toEqual({ outcome: "in_progress", requestId });
+    await post({ digests, accountId, requestId }, "/claims/release");
+    const second = claimRequest(caller, digests);
+    expect(await (await post(second, "/claims")).json()).toEqual({ outcome: "claimed" });
+    await post({ settlements: [endOf(second)] });
+    expect(await ask()).toEqual({ outcome: "completed", requestId: second.requestId, chargedMicro: 1_000, status: 200 });
+  });
+
+  test.each([
+    ["a field that no claim has", { key: "a stray word" }],
+    ["what is no digest", { digests: ["a stray word"] }],
+    ["more days than can count", { digests: Array.from({ length: 4 }, newDigest) }],
+  ])("refuses a claim with %s (content.none, keep.usage)", async (_, given) => {
+    const response = await post({ ...claimRequest(await addCaller(owner), [newDigest()]), ...given }, "/claims");
+    expect(response.status).toBe(400);
+    expect(await response.text()).not.toContain("stray");
   });
 
   test("settles again by itself what had to give way", async () => {

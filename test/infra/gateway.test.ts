@@ -9,7 +9,7 @@ import { createLogRing } from "#infra/local/log-ring.ts";
 import { publicRoute } from "#infra/local/routes.ts";
 import { parseStackFile } from "#infra/local/stack-file.ts";
 import type { LocalFunction } from "#infra/local/system-api.ts";
-import { UsageQuery } from "../../functions/export/schema.ts";
+import { ReceiptQuery, UsageQuery } from "../../functions/export/schema.ts";
 import { waitFor } from "../support/wait.ts";
 
 const password = "password-of-tests";
@@ -87,6 +87,7 @@ describe("public routes", () => {
     const { url: target } = await seen(await fetch(`${url}/v1/usage.csv?from=2026-01-01&prompt=secret&cursor=x`));
     expect(target).toBe("/v1/usage.csv?from=2026-01-01&cursor=x");
     expect(publicRoute("/v1/usage.csv")!.query).toEqual(Object.keys(UsageQuery.shape));
+    expect(publicRoute("/v1/usage.csv.receipt")!.query).toEqual(Object.keys(ReceiptQuery.shape));
   });
 
   test("gateway takes internal headers off and tells the caller's address itself", async () => {

@@ -1,4 +1,5 @@
 /** Content is nowhere: a canary in every request, answer, picture, header, name and error is found in no file. */
+import { createHash } from "node:crypto";
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -79,16 +80,21 @@ async function sendOddities(url: string): Promise<void> {
     ["/v1/chat/completions", { method: "POST", headers: { authorization, "content-type": json }, body: `{"model": "${word}", ` }],
     ["/v1/chat/completions", { method: "POST", headers: { authorization, "content-type": `text/plain; ${ascii}` }, body: word }],
     ["/v1/chat/completions", { method: "POST", headers: { authorization: `Bearer ep_${ascii}`, "content-type": json }, body: "{}" }],
-    [`/v1/chat/completions?prompt=${ascii}`, { method: "POST", headers: { authorization, "content-type": json, "x-request-id": ascii, "user-agent": ascii, referer: `http://example.com/${ascii}`, cookie: `a=${ascii}` }, body: JSON.stringify({ model: "simulated-chat", messages: user(word) }) }],
+    [`/v1/chat/completions?prompt=${ascii}`, { method: "POST", headers: { authorization, "content-type": json, "x-request-id": ascii, "idempotency-key": ascii, "user-agent": ascii, referer: `http://example.com/${ascii}`, cookie: `a=${ascii}` }, body: JSON.stringify({ model: "simulated-chat", messages: user(word) }) }],
     [`/v1/${ascii}`, { headers: { authorization } }],
     [`/v1/models/${ascii}`, { headers: { authorization } }],
     [`/${ascii}`, {}],
     [`/dashboard/${ascii}?q=${ascii}`, {}],
     [`/v1/usage.csv?from=${ascii}`, { headers: { authorization } }],
+    [`/v1/usage.csv.receipt?row=${ascii}`, { headers: { authorization } }],
+    [`/v1/usage/${ascii}`, { headers: { authorization } }],
     [`/function/${ascii}`, {}],
     [`/function/proxy/${ascii}`, { headers: { authorization } }],
     [`/function/usage-record/settlements`, { method: "POST", headers: { "content-type": json }, body: JSON.stringify({ [word]: word }) }],
     [`/function/admin/accounts`, { method: "POST", headers: { "content-type": json, authorization: `Bearer ${ascii}` }, body: JSON.stringify({ email: word }) }],
+    ["/v1/embeddings", { method: "POST", headers: { authorization, "content-type": json, "idempotency-key": ascii }, body: JSON.stringify({ model: "simulated-embedding", input: "x" }) }],
+    ["/v1/embeddings", { method: "POST", headers: { authorization, "content-type": json, "idempotency-key": ascii }, body: JSON.stringify({ model: "simulated-embedding", input: "x" }) }],
+    ["/v1/embeddings", { method: "POST", headers: { authorization, "content-type": json, "idempotency-key": ascii.repeat(9) }, body: "{}" }],
     ["/async-function/proxy", { method: "POST", body: word }],
   ];
   for (const [path, init] of requests) await (await fetch(url + path, init)).arrayBuffer();
@@ -104,6 +110,10 @@ describe("a canary in everything that a caller sends and an engine answers", () 
     await send({ url, key, body: leaving, leaveAfterDeltas: 2 });
     await sendOddities(url);
     await settled(stack);
+    // The header's value was taken, and told from itself again, by a digest that nobody can make without the key.
+    const claims = await stack.sql<{ digest: Buffer }[]>`select digest from idempotency_claims where account_id = ${customer.accountId}`;
+    expect(claims).toHaveLength(1);
+    expect(claims[0]!.digest).not.toEqual(createHash("sha256").update(encodeURIComponent(word)).digest());
 
     expect(await search()).toEqual([]);
 

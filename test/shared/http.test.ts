@@ -7,7 +7,6 @@ import {
   createInternalClient,
   createInternalHandler,
   createVerifier,
-  incomingEdgeSecrets,
   route,
   sign,
   signatureHeader,
@@ -247,12 +246,4 @@ describe("createInternalClient()", () => {
     await client.post("/after", {}, z.unknown(), 5_000);
     expect(seen.slice(8)).toEqual(["/after"]);
   });
-});
-
-test("incomingEdgeSecrets() names the secrets of the edges that end at a function", () => {
-  const names = Object.entries(incomingEdgeSecrets("key-auth")).map(([from, { name }]) => [from, name]);
-  expect(names).toEqual([
-    ["proxy", "edge-proxy-key-auth"],
-    ["export", "edge-export-key-auth"],
-  ]);
 });

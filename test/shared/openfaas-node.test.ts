@@ -13,6 +13,16 @@ async function failureIn(lines: LifecycleLine[]): Promise<void> {
 }
 
 describe("serve()", () => {
+  test("gives paths below handlerPath to the handler and the others to the raw one", async () => {
+    const { url } = await startRuntime({
+      handlerPath: "/v1/",
+      handler: async (request) => new Response(`web ${new URL(request.url).pathname}`),
+      nodeHandler: (message, response) => response.end(`raw ${message.url}`),
+    });
+    const textAt = async (path: string) => (await fetch(`${url}${path}`)).text();
+    expect(await Promise.all(["/v1/a", "/v1", "/leases"].map(textAt))).toEqual(["web /v1/a", "raw /v1", "raw /leases"]);
+  });
+
   test("hands over method, path, query, headers and body, and answers what the handler says", async () => {
     const { url } = await startRuntime({
       async handler(request) {

@@ -8,11 +8,14 @@ export interface KeyOptions {
   requestsPerMinute?: number | null;
   tokensPerMinute?: number | null;
   expiresAtMs?: number | null;
+  monthlyBudgetMicro?: number | string | null;
 }
 
 export interface Admin {
   createAccount(email: string): Promise<{ accountId: string }>;
   createKey(accountId: string, options?: KeyOptions): Promise<{ keyId: string; key: string }>;
+  /** Sets these limits of a key and no other. */
+  changeLimits(keyId: string, limits: Omit<KeyOptions, "scopes">): Promise<void>;
   revokeKey(keyId: string): Promise<void>;
   suspend(accountId: string): Promise<void>;
   /** A top-up, in micro-rupiah. */
@@ -39,6 +42,7 @@ export function createAdmin({ admin }: { admin: Record<string, string> }): Admin
       const all = { scopes, models: null, requestsPerMinute: null, tokensPerMinute: null, expiresAtMs: null };
       return post("/keys", { accountId, name: "test", ...all, ...options });
     },
+    changeLimits: (keyId, limits) => post("/keys/limits", { keyId, ...limits }),
     revokeKey: (keyId) => post("/keys/revoke", { keyId }),
     suspend: (accountId) => post("/accounts/suspend", { accountId }),
     credit: (accountId, amountMicro) =>

@@ -1,6 +1,7 @@
 /** The life of a function as a process by itself: nothing that it talks to is there. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeReceiptKey } from "#infra/receipts/key.ts";
 import { findFreePorts } from "#infra/local/ports.ts";
 import { parseStackFile } from "#infra/local/stack-file.ts";
 import { launch } from "./child-process.ts";
@@ -47,6 +48,7 @@ export async function live(name: string, command: string[], secretsFolder: strin
 
 /** Port 1 of this machine, where nothing listens. */
 function secretValue(name: string): string {
+  if (name === "receipt-key") return makeReceiptKey();
   if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
   return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";
 }

@@ -8,7 +8,8 @@ import { waitFor } from "./wait.ts";
 
 export interface Replica {
   url: string;
-  signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void;
+  /** SIGKILL, or SIGSTOP and SIGCONT. */
+  signal(name: NodeJS.Signals): void;
   /** Settles with the signal that ended it, or null. */
   ended: Promise<NodeJS.Signals | null>;
   stop(): Promise<void>;
@@ -28,7 +29,7 @@ export async function startReplica(stack: Stack, name: "proxy" | "billing" = "pr
   await waitFor(`another ${name} to be ready`, isReady, 30_000);
   return {
     url,
-    signal: (signal) => void child.kill(signal),
+    signal: (name) => void child.kill(name),
     ended,
     async stop() {
       child.kill("SIGTERM");

@@ -29,6 +29,7 @@ export interface Send {
   key: string;
   path?: string;
   body: Record<string, unknown> | FormData;
+  headers?: Record<string, string>;
   dispatcher?: Dispatcher;
   /** Leaves a stream after this many events with content. */
   leaveAfterDeltas?: number;
@@ -37,7 +38,7 @@ export interface Send {
 }
 
 /** Never throws: what a caller meets is an outcome. */
-export async function send({ url, key, path = "/v1/chat/completions", body, dispatcher, leaveAfterDeltas, leaveAfterMs }: Send): Promise<Outcome> {
+export async function send({ url, key, path = "/v1/chat/completions", body, headers, dispatcher, leaveAfterDeltas, leaveAfterMs }: Send): Promise<Outcome> {
   const leaving = new AbortController();
   const timer = leaveAfterMs === undefined ? undefined : setTimeout(() => leaving.abort(), leaveAfterMs);
   const outcome: Outcome = {
@@ -55,7 +56,7 @@ export async function send({ url, key, path = "/v1/chat/completions", body, disp
     const isForm = body instanceof FormData;
     const response = await request(url + path, {
       method: "POST",
-      headers: { authorization: `Bearer ${key}`, ...(isForm ? {} : { "content-type": "application/json" }) },
+      headers: { authorization: `Bearer ${key}`, ...(isForm ? {} : { "content-type": "application/json" }), ...headers },
       body: (isForm ? body : JSON.stringify(body)) as string,
       signal: leaving.signal,
       ...(dispatcher ? { dispatcher } : {}),

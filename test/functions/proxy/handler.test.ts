@@ -294,6 +294,17 @@ describe("limits", () => {
     expect((await errorOf(await proxy.post(path, "x", { headers: { "content-type": "text/plain" } }))).status).toBe(415);
   });
 
+  test("a key's monthly budget is a 402 of its own, which no SDK tries again", async () => {
+    await start({ verdict: { monthlyBudgetMicro: "1000000" } });
+    proxy.state.budgetMicro = 10;
+    const refused = await proxy.post(path, chat("x"));
+    expect(refused.headers.get("retry-after")).toBeNull();
+    const error = await errorOf(refused);
+    expect(error).toMatchObject({ status: 402, type: "insufficient_quota", code: "billing_hard_limit_reached" });
+    expect(error.message).toContain("monthly budget");
+    expect(error.message).toContain("renews at 2026-12-01T00:00:00.000Z");
+  });
+
   test("a key's requests per minute are kept, with the headers that SDKs read", async () => {
     await start({ verdict: { requestsPerMinute: 2, tokensPerMinute: 1_000 } });
     const first = await proxy.post(path, chat("x"));
@@ -303,6 +314,38 @@ describe("limits", () => {
     const third = await proxy.post(path, chat("x"));
     expect(Number(third.headers.get("retry-after"))).toBeGreaterThan(0);
     expect(await errorOf(third)).toMatchObject({ status: 429, code: "rate_limit_exceeded" });
+    expect(third.headers.get("x-ratelimit-remaining-requests")).toBe("0");
+    expect(third.headers.get("x-ratelimit-reset-requests")).toBe("1m1s");
+    expect(third.headers.get("x-ratelimit-limit-tokens")).toBe("1000");
+  });
+
+  test("a key's tokens per minute are taken before a call, and put right by what it used", async () => {
+    await start({ verdict: { tokensPerMinute: 1_000 } });
+    const running = proxy.post(path, chat("[[simulate tokens=300 interval_ms=1]]", { max_tokens: 600 }));
+    await waitFor("the call to run", () => proxy.runningCalls.count === 1);
+    const taken = proxy.state.used.tokens;
+    expect(taken).toBeGreaterThan(600);
+    expect(await errorOf(await proxy.post(path, chat("x", { max_tokens: 600 })))).toMatchObject({ status: 429, code: "rate_limit_exceeded" });
+    // A smaller one still fits.
+    expect((await proxy.post(path, chat("x", { max_tokens: 5 }))).headers.get("x-ratelimit-limit-tokens")).toBe("1000");
+    const { usage } = (await (await running).json()) as any;
+    expect(usage.completion_tokens).toBe(300);
+    const [first, second] = await waitFor("both settlements", () => proxy.state.events.length === 2 && proxy.state.events);
+    const used = [first!, second!].reduce((sum, { promptTokens, completionTokens }) => sum + promptTokens + completionTokens, 0);
+    await waitFor("the use to be put right", () => proxy.state.used.tokens === used);
+  });
+
+  test("tokens taken for a call that never ran are given back", async () => {
+    await start({ verdict: { tokensPerMinute: 1_000 } });
+    proxy.state.availableMicro = 0;
+    expect((await proxy.post(path, chat("x"))).status).toBe(402);
+    await waitFor("the tokens to be given back", () => proxy.state.used.tokens === 0);
+  });
+
+  test("a call likely to use more than the whole limit takes the whole minute", async () => {
+    await start({ verdict: { tokensPerMinute: 50 } });
+    const whole = await proxy.post(path, chat("x", { max_tokens: 400 }));
+    expect([whole.status, whole.headers.get("x-ratelimit-remaining-tokens")]).toEqual([200, "0"]);
   });
 });
 
@@ -314,7 +357,15 @@ describe("lookups", () => {
     expect(model).toMatchObject({ object: "model", context_length: expect.any(Number), pricing: { currency: "IDR", input_per_million_tokens: 2 } });
     expect(await (await proxy.get("/v1/models/simulated-chat")).json()).toEqual(model);
     expect(await errorOf(await proxy.get("/v1/models/none"))).toMatchObject({ status: 404, code: "model_not_found" });
-    expect(await (await proxy.get("/v1/key")).json()).toMatchObject({ object: "key", balance: { amount: "1.500000", available: "1.000000" } });
+    const key = { object: "key", balance: { amount: "1.500000", available: "1.000000" }, budget: null };
+    expect(await (await proxy.get("/v1/key")).json()).toMatchObject(key);
+  });
+
+  test("shows a key's monthly budget, what is spent of it and when it renews", async () => {
+    await start({ verdict: { monthlyBudgetMicro: "90000000000000001" } });
+    expect(((await (await proxy.get("/v1/key")).json()) as any).budget).toEqual({
+      currency: "IDR", period: "month", amount: "90000000000.000001", spent: "0.250000", renews_at: "2026-12-01T00:00:00.000Z",
+    });
   });
 
   test("lets browsers call with their own key", async () => {

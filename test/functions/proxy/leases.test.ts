@@ -121,7 +121,7 @@ describe("createLeases()", () => {
       fitted.push(spareMicro >= 20 ? Math.floor(spareMicro / 20) * 20 : undefined);
       return fitted.at(-1);
     };
-    const takes = [leases.take(account, 100, fit), leases.take(account, 100), leases.take(account, 100, fit)];
+    const takes = [leases.take(account, 100, undefined, fit), leases.take(account, 100), leases.take(account, 100, undefined, fit)];
     const results = await Promise.allSettled(takes);
     expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
     // Both saw 70 and took 60 of them; the second found the first there before it.
@@ -154,6 +154,23 @@ describe("createLeases()", () => {
     pass(6_000);
     await expect.poll(() => reports.at(-1)).toMatchObject({ close: true });
     expect(leases.open).toBe(0);
+  });
+
+  test("keeps a lease of its own for a key with a budget, and says what stands in the way", async () => {
+    const renewsAtMs = Date.parse("2026-12-01T00:00:00Z");
+    const { leases, asked } = harness((needs, _, call) => (call < 3 ? granted(needs[0]!) : { outcome: "over_budget", availableMicro: 20_000, renewsAtMs }));
+    const keyId = "019a0000-0000-7000-8000-000000000002";
+    await leases.take(account, 10);
+    (await leases.take(account, 30, keyId)).release(30);
+    expect(asked.map((request: any) => [request.accountId, request.keyId, request.leaseId])).toEqual([
+      [account, undefined, null],
+      [account, keyId, null],
+    ]);
+    const error = await refusal(leases.take(account, 50_000, keyId));
+    expect([error.kind, error.status]).toEqual(["budget_exceeded", 402]);
+    expect(error.message).toContain("0.02 rupiah left of the key's monthly budget, 0.05 rupiah needed. It renews at 2026-12-01T00:00:00.000Z");
+    // The budget of one key stands in the way of no other.
+    expect(leases.open).toBe(2);
   });
 
   test("waits while others are asked for their idle money, and for billing to come back", async () => {

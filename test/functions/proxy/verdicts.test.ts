@@ -15,6 +15,7 @@ const verdict: Verdict = {
   expiresAtMs: null,
   requestsPerMinute: null,
   tokensPerMinute: null,
+  monthlyBudgetMicro: null,
 };
 
 let open: Verdicts | undefined;

@@ -1,0 +1,13 @@
+/** The key that receipts are signed with. */
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { createReceiptSigner, type ReceiptKey } from "#shared/receipts.ts";
+
+/** A new private key in PEM (PKCS #8): what the secret receipt-key holds. */
+export function makeReceiptKey(): string {
+  return generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+}
+
+/** The public key to a private one. */
+export function publicKeyOf(pem: string): ReceiptKey {
+  return createReceiptSigner(createPrivateKey(pem)).key;
+}

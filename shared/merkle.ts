@@ -1,0 +1,85 @@
+/**
+ * Merkle tree hashing of RFC 6962, section 2.1, with SHA-256: a leaf is hashed behind the byte 0, a node behind the
+ * byte 1, so that neither passes for the other; of n leaves the left subtree has the largest power of two below n.
+ * Leaves come one by one: memory grows with the logarithm of their number.
+ */
+import { hash } from "node:crypto";
+
+/** Where a leaf stands, and the hashes of what its subtrees were joined with on the way up to the root. */
+export interface InclusionProof {
+  index: number;
+  hashes: Buffer[];
+}
+
+export interface MerkleTree {
+  /** `follow`: the proof will be about this leaf; of several the last. */
+  add(leaf: Uint8Array, follow?: boolean): void;
+  /** Call once, after all leaves. The root of no leaves is SHA-256 of nothing. */
+  close(): { size: number; root: Buffer; proof: InclusionProof | undefined };
+}
+
+interface Subtree {
+  hash: Buffer;
+  followed: boolean;
+}
+
+export function createMerkleTree(): MerkleTree {
+  /** Whole subtrees from left to right, each of a smaller power of two: the bits of `size`. */
+  const subtrees: Subtree[] = [];
+  let size = 0;
+  let proof: InclusionProof | undefined;
+
+  function joined(left: Subtree, right: Subtree): Subtree {
+    if (left.followed) proof!.hashes.push(right.hash);
+    if (right.followed) proof!.hashes.push(left.hash);
+    return { hash: nodeHash(left.hash, right.hash), followed: left.followed || right.followed };
+  }
+
+  return {
+    add(leaf, follow = false) {
+      if (follow) {
+        for (const subtree of subtrees) subtree.followed = false;
+        proof = { index: size, hashes: [] };
+      }
+      size += 1;
+      let subtree: Subtree = { hash: leafHash(leaf), followed: follow };
+      for (let rest = size; rest % 2 === 0; rest /= 2) subtree = joined(subtrees.pop()!, subtree);
+      subtrees.push(subtree);
+    },
+    close() {
+      if (size === 0) return { size, root: hash("sha256", "", "buffer"), proof };
+      return { size, root: subtrees.reduceRight((right, left) => joined(left, right)).hash, proof };
+    },
+  };
+}
+
+/** The root of a tree of `size` leaves with this one in it (RFC 9162, section 2.1.3.2); undefined when the proof has another form. */
+export function provenRoot(leaf: Uint8Array, size: number, { index, hashes }: InclusionProof): Buffer | undefined {
+  if (index >= size) return undefined;
+  let root = leafHash(leaf);
+  let at = index;
+  let last = size - 1;
+  const goUp = () => {
+    at = Math.floor(at / 2);
+    last = Math.floor(last / 2);
+  };
+  for (const other of hashes) {
+    if (last === 0) return undefined;
+    if (at % 2 === 0 && at !== last) root = nodeHash(root, other);
+    else {
+      root = nodeHash(other, root);
+      // The last subtree has no sibling on its level: it was joined further up.
+      while (at % 2 === 0 && at !== 0) goUp();
+    }
+    goUp();
+  }
+  return last === 0 ? root : undefined;
+}
+
+function leafHash(leaf: Uint8Array): Buffer {
+  return hash("sha256", Buffer.concat([Buffer.of(0), leaf]), "buffer");
+}
+
+function nodeHash(left: Buffer, right: Buffer): Buffer {
+  return hash("sha256", Buffer.concat([Buffer.of(1), left, right]), "buffer");
+}
