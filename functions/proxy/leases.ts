@@ -18,6 +18,7 @@ import {
   SyncAnswer,
   type Grant,
 } from "../billing/schema.ts";
+import { refusal, type Refusal } from "./lease-refusal.ts";
 
 /** Milliseconds between two reports on the leases held here; a recall is answered within it. */
 const syncMs = 250;
@@ -87,8 +88,6 @@ interface Account {
   grantedAtMs: number;
   refused: { leastMicro: MicroRupiah; spareMicro: MicroRupiah; untilMs: number; why: Refusal } | undefined;
 }
-
-type Refusal = Extract<Grant, { outcome: "insufficient" | "over_budget" }>;
 
 export interface Leases {
   /**
@@ -388,19 +387,4 @@ function extend(lease: Lease, sentAtMs: number, ttlMs: number): void {
 /** Asks ahead only while billing gives more than what was needed: near zero balance every hold is exact. */
 function runsLow({ lease, grantedMicro }: Account): boolean {
   return lease !== undefined && grantedMicro > 0 && lease.leftMicro - lease.heldMicro < grantedMicro * lowShare;
-}
-
-function refusal(why: Refusal, neededMicro: MicroRupiah): EpithreError {
-  const have = `${Math.floor(why.availableMicro / 10_000) / 100} rupiah`;
-  const need = `${Math.ceil(neededMicro / 10_000) / 100} rupiah`;
-  if (why.outcome === "insufficient") {
-    return new EpithreError(
-      "insufficient_quota",
-      `Cannot reserve the most this request can cost: ${have} available, ${need} needed. Top up, or ask for fewer tokens.`,
-    );
-  }
-  return new EpithreError(
-    "budget_exceeded",
-    `Cannot reserve the most this request can cost: ${have} left of the key's monthly budget, ${need} needed. It renews at ${new Date(why.renewsAtMs).toISOString()}; raise it, or ask for fewer tokens.`,
-  );
 }
