@@ -320,6 +320,26 @@ describe("close_expired_leases()", () => {
   });
 });
 
+test("close_expired_leases() does not wait in a circle for settlements that come late", async () => {
+  const [first, second] = [await openAccount(owner, 1_000), await openAccount(owner, 1_000)];
+  // The accounts' order is the other way round than their leases'.
+  const later = await granted(second, { needs: [500] });
+  const earlier = await granted(first, { needs: [500] });
+  await expire(later.leaseId);
+  await expire(earlier.leaseId);
+  let closing: Promise<void> | undefined;
+  await owner.begin(async (settling) => {
+    await settling`update leases set consumed_micro = 1 where id = ${later.leaseId}`;
+    closing = closeExpiredLeases(billing);
+    const [row] = await settling<{ pid: number }[]>`select pg_backend_pid() as pid`;
+    const waits = () => owner`select from pg_stat_activity where datname = current_database() and ${row!.pid} = any (pg_blocking_pids(pid))`;
+    await expect.poll(async () => (await waits()).length, { interval: 5 }).toBe(1);
+    await settling`update leases set consumed_micro = 1 where id = ${earlier.leaseId}`;
+  });
+  await closing;
+  for (const account of [first, second]) expect(await money(account)).toMatchObject({ consumed: 1, leased: 0 });
+});
+
 describe("the CHECKs of balances and leases", () => {
   test("refuse what the functions would never do (23514)", async () => {
     const account = await openAccount(owner, 100);
