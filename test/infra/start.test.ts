@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { startSimulatedBackend } from "#infra/local/simulated-backend/backend.ts";
+import { stack } from "../support/function-life.ts";
 import type { ReadyLine } from "../support/stack.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -160,11 +161,14 @@ describe("npm start", { timeout: 2 * startTimeoutMs }, () => {
     process.env.EPITHRE_TEST_LEAK = "leak";
     const { ready } = await startReady(dataDir);
     delete process.env.EPITHRE_TEST_LEAK;
+    const definition = stack.functions.billing!;
     const environment = readFileSync(`/proc/${ready.pids.billing}/environ`, "utf8").split("\0").filter(Boolean);
-    expect(environment.map((pair) => pair.split("=")[0]).sort()).toEqual(["PORT", "PWD", "listen_address", "secret_mount_path"]);
+    expect(environment.map((pair) => pair.split("=")[0]).sort()).toEqual(
+      ["PORT", "PWD", "listen_address", "secret_mount_path", ...Object.keys(definition.environment)].sort(),
+    );
     expect(readFileSync(`/proc/${ready.pids.billing}/cmdline`, "utf8")).toContain("--permission");
     const mounted = join(ready.dataDir, "processes/billing/secrets");
-    expect(readdirSync(mounted).sort()).toEqual(["database-billing", "edge-proxy-billing"]);
+    expect(readdirSync(mounted).sort()).toEqual([...definition.secrets].sort());
     expect(statSync(join(mounted, "database-billing")).mode & 0o777).toBe(0o600);
   });
 
