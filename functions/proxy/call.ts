@@ -90,7 +90,8 @@ function worstCaseMicro(bounds: Bounds, price: Price): MicroRupiah {
  * fits, or where it has no limit to clamp.
  */
 export function clamp(call: Call, microMax: MicroRupiah): Call | undefined {
-  if (call.outputLimit === null || microMax >= call.holdMicro) return microMax >= call.holdMicro ? call : undefined;
+  if (microMax >= call.holdMicro) return call;
+  if (call.outputLimit === null) return undefined;
   const answers = call.inspection.prompts * call.inspection.choices;
   const promptMicro = call.holdMicro - call.bounds.completionTokensMax * call.price.outputMicro;
   const outputLimit = Math.floor((microMax - promptMicro) / (answers * call.price.outputMicro));

@@ -1,5 +1,29 @@
--- policy: none; as 0005, in an order that settlements keep too
---
+-- policy: none; as 0005, in an order that settlements keep too, and with nothing to do where nothing has expired
+
+-- Ends the expired leases of an account whose balances row the caller has locked: what they did not consume is
+-- available again. Each grant asks this of its account, and nearly always there are none.
+create or replace function close_expired_leases_of(p_account uuid) returns integer
+language plpgsql set search_path = public, pg_temp as $$
+declare
+  v_closed integer;
+begin
+  perform from leases where account_id = p_account and expires_at <= now() order by id for update;
+  if not found then
+    return 0;
+  end if;
+  with closed as (
+    delete from leases where account_id = p_account and expires_at <= now() returning granted_micro, consumed_micro
+  )
+  update balances set
+    leased_micro = leased_micro - closed.granted,
+    consumed_micro = consumed_micro + closed.consumed
+  from (select count(*) as leases, sum(granted_micro) as granted, sum(consumed_micro) as consumed from closed) as closed
+  where account_id = p_account
+  returning closed.leases into v_closed;
+  return v_closed;
+end
+$$;
+
 -- Ends expired leases of up to p_accounts_max accounts, whoever held them; answers how many. All leases are locked
 -- first, by id: a settlement that comes late debits leases of several accounts in that order, and one account after
 -- the other would meet it in a circle.
