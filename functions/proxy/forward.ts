@@ -123,6 +123,7 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
       }
       const answer = readAnswer(call, body);
       if (!answer) {
+        meter({ usage: noUsage, source: "invalid" });
         broken(backendFailed());
         return;
       }

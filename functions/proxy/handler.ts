@@ -7,7 +7,7 @@ import { priceInForce } from "#shared/pricing.ts";
 import type { Verdict } from "../key-auth/schema.ts";
 import type { Backends } from "./backends.ts";
 import { readBody, type BodyBudget } from "./body.ts";
-import { admit, bodyFor, costMicro, likelyTokens, type Call, type Usage } from "./call.ts";
+import { admit, bodyFor, clamp, costMicro, likelyTokens, type Call, type Usage } from "./call.ts";
 import { forward } from "./forward.ts";
 import { idempotencyKeyIn, type Claim, type Claims } from "./idempotency.ts";
 import type { Inspection } from "./inspection.ts";
@@ -103,6 +103,7 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   const { request, response } = exchange;
   requireScope(verdict, endpoint);
   const idempotencyKey = idempotencyKeyIn(request.headers);
+  const isClampable = clampAsked(request);
   await rateLimits.takeRequest(verdict);
   exchange.headers = rateLimits.headersOf(verdict);
   settlements.checkRoom();
@@ -114,14 +115,21 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     refuseRetired(model, deps.clock.wallMs());
     const price = priceInForce(model.prices, deps.clock.wallMs());
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
-    const call = admit(endpoint, model, price, inspection);
+    const admitted = admit(endpoint, model, price, inspection);
     await checkAgain(deps, exchange);
-    const tokens = await rateLimits.takeTokens(verdict, likelyTokens(call));
+    const tokens = await rateLimits.takeTokens(verdict, likelyTokens(admitted));
     try {
       exchange.headers = withRetirement(rateLimits.headersOf(verdict), model);
-      const take = () => leases.take(verdict.accountId, call.holdMicro, budgetedKey(verdict));
-      const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, call, idempotencyKey);
+      let call = admitted;
+      const fit = (spareMicro: number) => {
+        const smaller = clamp(admitted, spareMicro);
+        if (smaller) call = smaller;
+        return smaller?.holdMicro;
+      };
+      const take = () => leases.take(verdict.accountId, admitted.holdMicro, budgetedKey(verdict), isClampable ? fit : undefined);
+      const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, admitted, idempotencyKey);
       const hold = claim ? await claim.hold(take) : await take();
+      if (call !== admitted) exchange.headers = [...exchange.headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
       const abandon = () => {
         hold.release(0);
         claim?.release();
@@ -134,6 +142,14 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   } finally {
     held.release();
   }
+}
+
+/** The caller opted in: where the account cannot pay for the worst case, the output limit is lowered until it can. */
+function clampAsked(request: IncomingMessage): boolean {
+  const asked = request.headers["x-epithre-clamp"];
+  if (asked === undefined || asked === "false") return false;
+  if (asked === "true") return true;
+  throw new EpithreError("invalid_request", "Cannot use header x-epithre-clamp: send true, or leave it out");
 }
 
 /** The key, where its calls are paid out of a lease of its own. */

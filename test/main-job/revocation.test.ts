@@ -1,6 +1,6 @@
 /** A revoked key stops within a second on each replica of the proxy, in the middle of traffic. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startReplica, type Replica } from "../support/proxy-replica.ts";
+import { startReplica, type Replica } from "../support/replica.ts";
 import { newCustomer, sharedStack } from "../support/shared-stack.ts";
 import type { Stack } from "../support/stack.ts";
 import { chatBody, send, startLoad } from "../support/traffic.ts";

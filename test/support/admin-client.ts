@@ -21,6 +21,8 @@ export interface Admin {
   enableModel(id: string, enabled: boolean): Promise<void>;
   /** A top-up, in micro-rupiah. */
   credit(accountId: string, amountMicro: number): Promise<void>;
+  /** A price of this model, in force at once. */
+  price(model: string, micro: { inputMicro: number; outputMicro: number }): Promise<void>;
 }
 
 export function createAdmin({ admin }: { admin: Record<string, string> }): Admin {
@@ -47,5 +49,7 @@ export function createAdmin({ admin }: { admin: Record<string, string> }): Admin
     suspend: (accountId) => post("/accounts/suspend", { accountId }),
     credit: (accountId, amountMicro) =>
       post("/credits", { accountId, kind: "top_up", amountMicro: String(amountMicro), reason: "bank_transfer", idempotencyKey: randomUUID() }),
+    price: (model, { inputMicro, outputMicro }) =>
+      post("/prices", { model, inputMicro, cachedInputMicro: inputMicro, outputMicro, imageMicro: 0 }),
   };
 }
