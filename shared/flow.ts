@@ -20,6 +20,7 @@ export type FunctionName =
   | "admin"
   | "notify"
   | "reconcile"
+  | "audit-seal"
   | "dashboard";
 
 export type Edge = (typeof flow)[number];

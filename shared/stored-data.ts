@@ -47,7 +47,21 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "runs_until",
     ],
   },
-  audit_log: { "keep.audit": ["id", "at", "actor", "action", "subject_alias", "object_id", "reason"] },
+  audit_log: {
+    "keep.audit": [
+      "id", "at", "actor", "action", "operator_id", "subject_alias", "subject_salt", "subject_commitment", "object_id", "reason",
+    ],
+  },
+  // Staff: who the log's operators are, and what proves it.
+  operators: { "keep.audit": ["id", "name", "created_at", "disabled_at"] },
+  operator_credentials: { "keep.audit": ["id", "operator_id", "public_key", "uses", "created_at"] },
+  operator_sessions: { "keep.audit": ["digest", "operator_id", "expires_at"] },
+  operator_invites: { "keep.audit": ["digest", "operator_id", "replaces", "expires_at"] },
+  // Random words of some minutes, which name nobody.
+  operator_challenges: { none: ["digest", "expires_at"] },
+  // Signed heads of the log: hashes over salted commitments, which tell nothing of a row that has gone.
+  audit_days: { none: ["day", "rows", "head", "sealed_until", "statement"] },
+  audit_clock: { none: ["id", "read_until"] },
   models: {
     none: [
       "id", "name", "kind", "context_tokens", "output_tokens_max", "template_tokens", "image_tokens_max", "enabled",
@@ -109,20 +123,30 @@ export const boundText: Record<string, string> = {
   "models.name": "set by operators, of one form",
   "prices.size": "set by operators, of one form",
   "purge_runs.confirmed_by": "a closed list",
+  "audit_log.subject_commitment": "SHA-256 of random bytes",
+  "operators.name": "chosen by operators for each other, of one form",
+  "operator_credentials.id": "made by an operator's authenticator",
+  "operator_credentials.public_key": "made by an operator's authenticator",
+  "operator_sessions.digest": "SHA-256",
+  "operator_invites.digest": "SHA-256",
+  "operator_challenges.digest": "SHA-256",
+  "audit_days.head": "SHA-256",
+  "audit_days.statement": "a signed statement of the other columns",
   "migrations.name": "a file of the repository",
   "migrations.digest": "SHA-256 of that file",
 };
 
 /**
  * How a table's rows end. `drop_slice`: whole slices of time are dropped; `delete`: rows whose `time` is past the
- * limit; `expire`: as `delete`, but no earlier because of backups: `inBackups` says what a copy there still tells; `erase`: the account with all that is linked to it; `life_of_account`: with that erasure. A table may have
+ * limit; `delete_days`: whole days (UTC) once their first moment is past it, because what is left must be verifiable;
+ * `expire`: as `delete`, but no earlier because of backups: `inBackups` says what a copy there still tells; `erase`: the account with all that is linked to it; `life_of_account`: with that erasure. A table may have
  * two rows: what comes first ends the data. Where no person is named (`promise: null`) the limit is our own.
  */
 export interface Retention {
   promise: PromiseId | null;
   table: string;
   time: string;
-  how: "drop_slice" | "delete" | "expire" | "erase" | "life_of_account";
+  how: "drop_slice" | "delete" | "delete_days" | "expire" | "erase" | "life_of_account";
   limit: Limit;
   /** What a copy in a backup still tells after the limit, and why that breaks no promise; only with `expire`. */
   inBackups?: string;
@@ -143,10 +167,17 @@ function limitOf(id: PromiseId): Limit {
 const lifeOfAccount = (promise: PromiseId, table: string) =>
   ({ promise, table, time: "accounts.closed_at", how: "life_of_account", limit: limitOf("right.delete") }) as const;
 
+/** The next run of purge takes it. */
+const expiredLogin = (table: string) =>
+  ({
+    promise: "keep.audit", table, time: "expires_at", how: "expire", limit: { amount: purgeLeadHours, unit: "hours", since: "it expired" },
+    inBackups: "that an operator signed in or was invited, which the audit log says longer; the digest opens nothing any more",
+  }) as const;
+
 export const retention = [
   { promise: "keep.usage", table: "usage_events", time: "id", how: "drop_slice", limit: limitOf("keep.usage") },
   { promise: "keep.key", table: "api_keys", time: "revoked_at", how: "delete", limit: limitOf("keep.key") },
-  { promise: "keep.audit", table: "audit_log", time: "at", how: "delete", limit: limitOf("keep.audit") },
+  { promise: "keep.audit", table: "audit_log", time: "at", how: "delete_days", limit: limitOf("keep.audit") },
   { promise: "keep.account", table: "outbox", time: "created_at", how: "delete", limit: limitOf("keep.account") },
   { promise: "keep.billing", table: "billing_events", time: "created_at", how: "delete", limit: limitOf("keep.billing") },
   {
@@ -155,6 +186,9 @@ export const retention = [
     limit: { amount: claimHours + purgeLeadHours, unit: "hours", since: "the call" },
     inBackups: "ids and the time of a usage event, which keep.usage allows longer; the digest's key of the day is destroyed",
   },
+  { promise: "keep.audit", table: "operators", time: "disabled_at", how: "delete", limit: limitOf("keep.audit") },
+  expiredLogin("operator_sessions"),
+  expiredLogin("operator_invites"),
   { promise: null, table: "purge_runs", time: "started_at", how: "delete", limit: { amount: 365, unit: "days" } },
   { promise: "keep.account", table: "accounts", time: "closed_at", how: "erase", limit: limitOf("keep.account") },
   lifeOfAccount("keep.account", "persons"),

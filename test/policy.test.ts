@@ -174,9 +174,9 @@ describe("the database", () => {
       .filter(([, categories]) => Object.keys(categories).some((category) => category !== "none"))
       .map(([table]) => table);
     const ends = new Set<string>(retention.map(({ table }) => table));
-    // Entries of the ledger go with their billing event.
+    // Entries of the ledger go with their billing event, passkeys with their operator.
     const cascades = await db.sql<{ table: string }[]>`
-      select conrelid::regclass::text as table from pg_constraint where confdeltype = 'c' and confrelid = 'billing_events'::regclass
+      select conrelid::regclass::text as table from pg_constraint where confdeltype = 'c' and confrelid::regclass::text in ('billing_events', 'operators')
     `;
     expect(personal.filter((table) => !ends.has(table) && !cascades.some((row) => row.table === table))).toEqual([]);
     const steps = await db.sql<{ name: string }[]>`select unnest(enum_range(null::purge_step))::text as name`;

@@ -1,41 +1,60 @@
-/** What operators do. Each mutation appends its audit row in its own transaction; nothing here is public. */
-import { hash, timingSafeEqual } from "node:crypto";
+/** What operators do, signed in by a passkey. Each action and look-up appends its audit row in its own transaction; nothing here is public. */
 import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
-import { sqlState } from "#shared/db.ts";
+import { type Sql, sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
-import { type Refusal, type Route, routes, type Settings } from "./routes.ts";
+import { actAsOperator } from "./operator-queries.ts";
+import type { Refusal, Route, Settings } from "./route.ts";
+import { routes } from "./routes.ts";
+import { createSignIn, type SignInDeps, unknownPasskey } from "./sign-in.ts";
+import { digestOf } from "./tokens.ts";
 
-export interface Deps extends Settings {
+export interface Deps extends Omit<SignInDeps, "origin">, Settings {
   database: DatabasePool;
-  /** The operators' bearer token. */
-  operatorToken: string;
 }
 
-export function createHandler({ database, operatorToken, ...settings }: Deps): (request: Request) => Promise<Response> {
-  const tokenDigest = hash("sha256", operatorToken, "buffer");
+export function createHandler({ database, relyingPartyId, ...settings }: Deps): (request: Request) => Promise<Response> {
+  const { origin } = new URL(settings.consoleUrl);
+  const signIn = createSignIn({ database, origin, relyingPartyId });
 
-  /** Digests are compared, so that neither length nor content of the token shows in the time it takes. */
-  function requireOperator(request: Request): void {
-    const given = /^Bearer (\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
-    if (timingSafeEqual(hash("sha256", given, "buffer"), tokenDigest)) return;
-    throw new EpithreError("invalid_api_key", "Cannot accept this call: send the operator's token as `Authorization: Bearer ...`");
+  /** Does what was asked as the operator of this session, in one transaction: no action without knowing whose it is. */
+  function act({ answer }: Route<z.ZodType>, session: Buffer, asked: unknown): Promise<object | void> {
+    return database.run((sql) =>
+      sql.begin(async (transaction) => {
+        // A transaction answers queries as a connection does.
+        const own = transaction as unknown as Sql;
+        const operatorId = await actAsOperator(own, session);
+        return answer(own, asked, { ...settings, operatorId, session });
+      }),
+    );
   }
 
   return async function admin(request) {
     try {
-      requireOperator(request);
       const { pathname } = new URL(request.url);
+      const open = Object.hasOwn(signIn, pathname) ? signIn[pathname] : undefined;
       const found = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
-      if (!found) throw new EpithreError("unknown_url", "Cannot find this route: see functions/admin/README.md for the ones there are");
+      if (!open && !found) throw new EpithreError("unknown_url", "Cannot find this route: see functions/admin/README.md for the ones there are");
       if (request.method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer this method here: use POST");
-      const asked = await read(request, found.schema);
-      const answer = await database.run((sql) => found.answer(sql, asked, settings)).catch((thrown) => explain(found, thrown));
+      if (open) return Response.json(await open.answer(await read(request, open.schema)).catch(explainSignIn));
+      const session = sessionOf(request);
+      // Before the body is read: who has no session learns nothing of what it must be.
+      await database.run((sql) => actAsOperator(sql, session)).catch((thrown) => explain(found!, thrown));
+      const asked = await read(request, found!.schema);
+      const answer = await act(found!, session, asked).catch((thrown) => explain(found!, thrown));
       return Response.json(answer ?? {});
     } catch (thrown) {
       return errorResponse(thrown);
     }
   };
+}
+
+const signedOut = () => new EpithreError("invalid_api_key", "Cannot accept this call: sign in at the console, and send the session's token as `Authorization: Bearer ...`");
+
+function sessionOf(request: Request): Buffer {
+  const word = /^Bearer (\S{1,128})$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  if (word === undefined) throw signedOut();
+  return digestOf(word);
 }
 
 async function read<Schema extends z.ZodType>(request: Request, schema: Schema): Promise<z.output<Schema>> {
@@ -72,7 +91,15 @@ const kindOf: Record<Refusal, ErrorKind> = {
 };
 
 function explain({ task, refusals }: Route<z.ZodType>, thrown: unknown): never {
+  if (sqlState(thrown) === "EP401") throw signedOut();
   const refusal = refusalOf[sqlState(thrown)];
   if (!refusal || !refusals[refusal]) throw thrown;
   throw new EpithreError(kindOf[refusal], `Cannot ${task}: ${refusals[refusal]}`);
+}
+
+function explainSignIn(thrown: unknown): never {
+  const state = sqlState(thrown);
+  if (state === "EP401" || state === "EP409") throw unknownPasskey();
+  if (state === "EP429") throw new EpithreError("rate_limit_exceeded", "Cannot begin to sign in: too many have begun; wait a minute", { retryAfterS: 60 });
+  throw thrown;
 }

@@ -18,7 +18,12 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ database, operatorToken: config.operatorToken, retirementNoticeDays: config.retirementNoticeDays }),
+    handler: createHandler({
+      database,
+      consoleUrl: config.consoleUrl,
+      relyingPartyId: config.relyingPartyId ?? new URL(config.consoleUrl).hostname,
+      retirementNoticeDays: config.retirementNoticeDays,
+    }),
     onStop: () => database.close(),
   });
 });

@@ -1,7 +1,8 @@
 /** What operators may ask for, by path: the shape of it, what does it, and what stands in its way in words. */
 import type { z } from "zod";
-import type { Sql } from "#shared/db.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
+import { type Route, route } from "./route.ts";
+import { operatorRoutes } from "./operator-routes.ts";
 import {
   announceRetirement,
   changeLimits,
@@ -40,39 +41,12 @@ import {
   SuspendAccount,
 } from "./schema.ts";
 
-/**
- * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP402 and a check.
- * Its own texts could quote a row.
- */
-export type Refusal = "missing" | "conflict" | "past" | "short" | "malformed";
-
-export interface Settings {
-  /** Days between the announcement of a model's retirement and its date, at least. */
-  retirementNoticeDays: number;
-}
-
-export interface Route<Schema extends z.ZodType> {
-  /** What an error says that could not be done. */
-  task: string;
-  schema: Schema;
-  refusals: Partial<Record<Refusal, string>>;
-  answer(sql: Sql, asked: z.output<Schema>, settings: Settings): Promise<object | void>;
-}
-
-function route<Schema extends z.ZodType>(
-  task: string,
-  schema: Schema,
-  refusals: Route<Schema>["refusals"],
-  answer: Route<Schema>["answer"],
-): Route<Schema> {
-  return { task, schema, refusals, answer };
-}
-
 const noAccount = "no account has this id";
 const noModel = "no model has this name";
 const closed = "the account is closed for good";
 
 export const routes: Record<string, Route<z.ZodType>> = {
+  ...operatorRoutes,
   "/accounts": route("open account", CreateAccount, { conflict: "another account has this address" }, async (sql, asked) => ({
     accountId: await createAccount(sql, asked),
   })),

@@ -117,3 +117,27 @@ export const ReadBooks = z
 export const ReadReconciliation = z.strictObject({ minutes: z.int().min(5).max(43_200).default(60) });
 
 export const Nothing = z.strictObject({});
+
+const operatorId = z.uuid();
+const operatorName = z.string().regex(/^[a-z][a-z0-9._-]{0,31}$/, "must be lower case letters, digits and . _ - (32 at most), a letter first");
+export const CreateOperator = z.strictObject({ name: operatorName });
+export const NamedOperator = z.strictObject({ operatorId });
+export const SignOut = z.strictObject({ everywhere: z.boolean().default(false) });
+
+/** 32 bytes in base64url. */
+const invite = z.string().regex(/^[\w-]{43}$/, "must be the word of an enrolment link");
+export const AskEnrolment = z.strictObject({ invite });
+
+/** What a browser says of a passkey; the fields that matter, of some kilobytes at most. */
+const base64url = z.string().regex(/^[\w-]{1,8192}$/, "must be base64url");
+const passkey = { id: base64url, rawId: base64url, type: z.literal("public-key") };
+export const SignIn = z.strictObject({
+  response: z.object({
+    ...passkey,
+    response: z.object({ clientDataJSON: base64url, authenticatorData: base64url, signature: base64url }),
+  }),
+});
+export const Enrol = z.strictObject({
+  invite,
+  response: z.object({ ...passkey, response: z.object({ clientDataJSON: base64url, attestationObject: base64url }) }),
+});

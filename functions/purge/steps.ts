@@ -4,7 +4,7 @@ import {
   type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
 } from "#shared/stored-data.ts";
 import {
-  bookSlice, closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead,
+  bookSlice, closeLeases, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims, deleteExpiredLogins, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead,
   personParts, rewritePersons,
 } from "./queries.ts";
 
@@ -53,7 +53,9 @@ function stepFor(row: Retention): Step[] {
     case "drop_slice":
       return [{ counts: "dropped", act: async (run) => once(await dropDueSlice(run.sql, limitOf(row, run))) }];
     case "delete":
-      return [{ counts: "deleted", act: async (run) => piece(await deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax)) }];
+      return [{ counts: "deleted", act: async (run) => piece(await deleteDue(row, run)) }];
+    case "delete_days":
+      return [{ counts: "deleted", act: async (run) => piece(await deleteDueAuditDays(run.sql, limitOf(row, run), rowsMax)) }];
     case "expire":
       return [{ counts: "deleted", act: (run) => expire(row, run) }];
     case "erase":
@@ -73,7 +75,13 @@ async function bookSlices({ sql, runId }: Run): Promise<Piece> {
   return { done, then: "over" };
 }
 
-async function expire({ limit }: Retention, { sql, runId }: Run): Promise<Piece> {
+function deleteDue(row: Retention, run: Run): Promise<number> {
+  if (row.table === "operators") return deleteDueOperators(run.sql, limitOf(row, run), rowsMax);
+  return deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax);
+}
+
+async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise<Piece> {
+  if (table !== "idempotency_claims") return piece(await deleteExpiredLogins(sql, runId, table, rowsMax));
   return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
 }
 

@@ -2,7 +2,7 @@
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused');
 create type audit_actor as enum ('operator', 'system');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
@@ -14,7 +14,7 @@ create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense',
 create type mail_template as enum ('welcome', 'model_retirement');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'operators', 'operator_sessions', 'operator_invites');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
@@ -28,6 +28,7 @@ create table accounts (
   audit_alias uuid not null default gen_random_uuid(),
   changed_xid xid8 not null
 );
+CREATE TRIGGER accounts_forget_audit_subject AFTER DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION forget_audit_subject();
 CREATE TRIGGER accounts_note_change BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION note_change();
 CREATE TRIGGER accounts_refuse_untold_deletion BEFORE DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION refuse_untold_account_deletion();
 alter table accounts add constraint accounts_audit_alias_key UNIQUE (audit_alias);
@@ -68,21 +69,49 @@ create index api_keys_account ON api_keys USING btree (account_id);
 create index api_keys_changed ON api_keys USING btree (changed_xid);
 create index api_keys_revoked ON api_keys USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
+create table audit_clock (
+  id boolean not null default true,
+  read_until timestamp with time zone not null
+);
+alter table audit_clock add constraint audit_clock_one CHECK (id);
+alter table audit_clock add constraint audit_clock_pkey PRIMARY KEY (id);
+
+create table audit_days (
+  day date not null,
+  rows integer not null,
+  head bytea not null,
+  sealed_until timestamp with time zone not null,
+  statement text not null
+);
+alter table audit_days add constraint audit_days_head_length CHECK ((octet_length(head) = 32));
+alter table audit_days add constraint audit_days_pkey PRIMARY KEY (day);
+alter table audit_days add constraint audit_days_rows_counted CHECK ((rows >= 0));
+alter table audit_days add constraint audit_days_sealed_within CHECK (((sealed_until > ((day)::timestamp without time zone AT TIME ZONE 'UTC'::text)) AND (sealed_until <= (((day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text))));
+alter table audit_days add constraint audit_days_statement_length CHECK ((length(statement) <= 1024));
+
 create table audit_log (
   id bigint not null generated always as identity,
-  at timestamp with time zone not null default now(),
+  at timestamp with time zone not null default audit_time(),
   actor audit_actor not null,
   action audit_action not null,
   subject_alias uuid,
   object_id uuid,
-  reason suspension_reason
+  reason suspension_reason,
+  operator_id uuid,
+  subject_salt uuid,
+  subject_commitment bytea
 );
-CREATE TRIGGER audit_log_immutable BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_log_complete BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION complete_audit_row();
+CREATE TRIGGER audit_log_immutable BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
 CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_log_refuse_young_deletion BEFORE DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_young_audit_deletion();
+alter table audit_log add constraint audit_log_commitment_length CHECK ((octet_length(subject_commitment) = 32));
+alter table audit_log add constraint audit_log_operator_named CHECK (((actor = 'operator'::audit_actor) = (operator_id IS NOT NULL)));
 alter table audit_log add constraint audit_log_pkey PRIMARY KEY (id);
+alter table audit_log add constraint audit_log_subject_salted CHECK ((((subject_alias IS NULL) = (subject_salt IS NULL)) AND ((subject_alias IS NULL) OR (subject_commitment IS NOT NULL))));
 create index audit_log_at ON audit_log USING btree (at);
 create index audit_log_object ON audit_log USING btree (object_id) WHERE (object_id IS NOT NULL);
+create index audit_log_subject ON audit_log USING btree (subject_alias) WHERE (subject_alias IS NOT NULL);
 
 create table balances (
   account_id uuid not null,
@@ -253,6 +282,38 @@ alter table models add constraint models_retirement_ahead CHECK ((retires_at > r
 alter table models add constraint models_retirement_whole CHECK (((retirement_announced_at IS NULL) = (retires_at IS NULL)));
 alter table models add constraint models_template_tokens_check CHECK ((template_tokens >= 0));
 
+create table operator_challenges (
+  digest bytea not null,
+  expires_at timestamp with time zone not null
+);
+alter table operator_challenges add constraint operator_challenges_digest_length CHECK ((octet_length(digest) = 32));
+alter table operator_challenges add constraint operator_challenges_pkey PRIMARY KEY (digest);
+
+create table operator_credentials (
+  id bytea not null,
+  operator_id uuid not null,
+  public_key bytea not null,
+  uses bigint not null,
+  created_at timestamp with time zone not null default now()
+);
+alter table operator_credentials add constraint operator_credentials_id_length CHECK (((octet_length(id) >= 1) AND (octet_length(id) <= 1023)));
+alter table operator_credentials add constraint operator_credentials_key_length CHECK (((octet_length(public_key) >= 16) AND (octet_length(public_key) <= 1024)));
+alter table operator_credentials add constraint operator_credentials_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES operators(id) ON DELETE CASCADE;
+alter table operator_credentials add constraint operator_credentials_pkey PRIMARY KEY (id);
+alter table operator_credentials add constraint operator_credentials_uses_counted CHECK ((uses >= 0));
+create index operator_credentials_operator ON operator_credentials USING btree (operator_id);
+
+create table operator_invites (
+  digest bytea not null,
+  operator_id uuid not null,
+  replaces boolean not null,
+  expires_at timestamp with time zone not null
+);
+alter table operator_invites add constraint operator_invites_digest_length CHECK ((octet_length(digest) = 32));
+alter table operator_invites add constraint operator_invites_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES operators(id) ON DELETE CASCADE;
+alter table operator_invites add constraint operator_invites_pkey PRIMARY KEY (digest);
+create index operator_invites_operator ON operator_invites USING btree (operator_id);
+
 create table operator_losses (
   day date not null,
   model_id smallint not null,
@@ -262,6 +323,26 @@ create table operator_losses (
 alter table operator_losses add constraint operator_losses_loss_micro_check CHECK ((loss_micro >= 0));
 alter table operator_losses add constraint operator_losses_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
 alter table operator_losses add constraint operator_losses_pkey PRIMARY KEY (day, model_id);
+
+create table operator_sessions (
+  digest bytea not null,
+  operator_id uuid not null,
+  expires_at timestamp with time zone not null
+);
+alter table operator_sessions add constraint operator_sessions_digest_length CHECK ((octet_length(digest) = 32));
+alter table operator_sessions add constraint operator_sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES operators(id) ON DELETE CASCADE;
+alter table operator_sessions add constraint operator_sessions_pkey PRIMARY KEY (digest);
+create index operator_sessions_operator ON operator_sessions USING btree (operator_id);
+
+create table operators (
+  id uuid not null default gen_random_uuid(),
+  name text not null,
+  created_at timestamp with time zone not null default now(),
+  disabled_at timestamp with time zone
+);
+alter table operators add constraint operators_name_form CHECK ((name ~ '^[a-z][a-z0-9._-]{0,31}$'::text));
+alter table operators add constraint operators_name_key UNIQUE (name);
+alter table operators add constraint operators_pkey PRIMARY KEY (id);
 
 create table outbox (
   id uuid not null default uuidv7(),
@@ -338,6 +419,7 @@ create table purge_runs (
   confirmed_at timestamp with time zone,
   confirmed_by text
 );
+CREATE TRIGGER purge_runs_audit AFTER INSERT OR UPDATE OF state ON purge_runs FOR EACH ROW EXECUTE FUNCTION audit_purge_run();
 alter table purge_runs add constraint purge_runs_confirmed_by_known CHECK ((confirmed_by = ANY (ARRAY['operator'::text, 'system'::text])));
 alter table purge_runs add constraint purge_runs_confirmed_by_someone CHECK (((confirmed_at IS NULL) = (confirmed_by IS NULL)));
 alter table purge_runs add constraint purge_runs_early_days_check CHECK (((early_days >= 0) AND (early_days <= 30)));
@@ -401,6 +483,9 @@ alter table usage_events add constraint usage_events_cost_micro_check CHECK ((co
 alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
+create function act_as(uuid) returns void language plpgsql set search_path=public, pg_temp; -- b9ffd5687a03
+create function act_as_operator(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- dcff842e38e8
+create function acting_operator() returns uuid language sql set search_path=public, pg_temp; -- 4c8dcb4eb71c
 create function admin_announce_retirement(text,timestamp with time zone,interval) returns void language plpgsql security definer set search_path=public, pg_temp; -- 90123aeafd84
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
 create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
@@ -418,6 +503,12 @@ create function admin_set_model_enabled(text,boolean) returns void language plpg
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
 create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
+create function audit_commitment(uuid,uuid) returns bytea language sql set search_path=public, pg_temp; -- 521d034823e8
+create function audit_purge_run() returns trigger language plpgsql set search_path=public, pg_temp; -- 79ebad38a3c4
+create function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- ed542529e009
+create function audit_text(timestamp with time zone) returns text language sql set search_path=public, pg_temp; -- 667dd5cbbd00
+create function audit_time() returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- cf21ee537cc9
+create function begin_audit_seal() returns record language plpgsql security definer set search_path=public, pg_temp; -- 94885521d7d0
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
@@ -427,34 +518,49 @@ create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,in
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- ee07d431f1a8
 create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- b1727cd8f1da
 create function close_leases(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 7b086b49d208
+create function complete_audit_row() returns trigger language plpgsql set search_path=public, pg_temp; -- 39c2b3bdb5a3
 create function confirm_purge_gap(text) returns void language plpgsql set search_path=public, pg_temp; -- 7c4a9d6801bf
 create function count_ended_lease() returns trigger language plpgsql set search_path=public, pg_temp; -- 61bc8b9aa5da
 create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
+create function create_operator(text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 2584c88dbbae
 create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
 create function create_price_line(integer,text,image_quality,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- f207552c2d84
+create function delete_due_audit_days(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 900a8732e207
+create function delete_due_operators(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 722a334ad20d
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
+create function delete_expired_logins(uuid,purge_step,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8535291fe3d6
+create function disable_operator(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 296a09de29c7
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
+create function enrol_operator(bytea,bytea,bytea,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- c65def04e01f
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- d5a39bf8fe68
+create function find_operator_credential(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- cb9c812a5900
+create function find_operator_invite(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9d1d8c3acec3
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
+create function forget_audit_subject() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- e92ade965312
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
+create function invite_operator(uuid,bytea,boolean,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 57a29032293b
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
+create function list_operators() returns SETOF record language sql security definer set search_path=public, pg_temp; -- bfdc5a7c720a
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
 create function note_person_rewrite() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 4964b4bbf965
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
 create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
+create function open_operator_challenge(bytea,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 65cba45037c5
+create function open_operator_session(text,bytea,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 0319a06007ec
 create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
 create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
+create function refuse_audit_change() returns trigger language plpgsql set search_path=public, pg_temp; -- 09aac7845e8c
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
 create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
@@ -463,11 +569,15 @@ create function refuse_young_audit_deletion() returns trigger language plpgsql; 
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
 create function retirement_date(text) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 85a1cbe911fc
+create function seal_audit_day(date,integer,bytea,timestamp with time zone,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 3352b5f526c2
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
 create function settle_short_of_key(uuid,uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- f56573c12de6
+create function sign_in_operator(bytea,bigint,bytea,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 92d7364fadcb
+create function sign_out_operator(bytea,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 839df4d6ed4f
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
+create function take_operator_challenge(bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- efb08bf7d903
 create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
@@ -475,6 +585,7 @@ create function usage_slice_start(timestamp with time zone) returns timestamp wi
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
 create function void_claimed(idempotency_claims) returns void language plpgsql set search_path=public, pg_temp; -- a7718307bedc
 
+grant execute on function act_as_operator(bytea) to epithre_admin;
 grant execute on function admin_announce_retirement(text,timestamp with time zone,interval) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_booked_until() to epithre_admin;
@@ -491,6 +602,9 @@ grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
 grant execute on function admin_withdraw_retirement(text) to epithre_admin;
+grant execute on function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) to epithre_admin;
+grant execute on function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) to epithre_audit_seal;
+grant execute on function begin_audit_seal() to epithre_audit_seal;
 grant execute on function begin_purge_run(integer) to epithre_purge;
 grant execute on function book_usage_slice(uuid) to epithre_purge;
 grant execute on function captured_tokens(interval) to epithre_admin;
@@ -498,25 +612,40 @@ grant execute on function captured_tokens(interval) to epithre_reconcile;
 grant execute on function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) to epithre_usage_record;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
+grant execute on function create_operator(text) to epithre_admin;
+grant execute on function delete_due_audit_days(uuid,integer,integer,integer) to epithre_purge;
+grant execute on function delete_due_operators(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
+grant execute on function delete_expired_logins(uuid,purge_step,integer) to epithre_purge;
+grant execute on function disable_operator(uuid) to epithre_admin;
 grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_purge;
+grant execute on function enrol_operator(bytea,bytea,bytea,bigint) to epithre_admin;
 grant execute on function erase_due_account(uuid,integer,integer) to epithre_purge;
+grant execute on function find_operator_credential(bytea) to epithre_admin;
+grant execute on function find_operator_invite(bytea) to epithre_admin;
 grant execute on function finish_mail(uuid) to epithre_notify;
 grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
 grant execute on function forget_idle_rates() to epithre_key_auth;
 grant execute on function forget_key_use(uuid,integer) to epithre_purge;
+grant execute on function invite_operator(uuid,bytea,boolean,integer) to epithre_admin;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
+grant execute on function list_operators() to epithre_admin;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function open_operator_challenge(bytea,integer) to epithre_admin;
 grant execute on function queue_retirement_mail() to epithre_notify;
 grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
 grant execute on function retirement_date(text) to epithre_notify;
+grant execute on function seal_audit_day(date,integer,bytea,timestamp with time zone,text) to epithre_audit_seal;
 grant execute on function settle(settlement[]) to epithre_usage_record;
 grant execute on function settle_reconciliations(interval) to epithre_reconcile;
+grant execute on function sign_in_operator(bytea,bigint,bytea,integer) to epithre_admin;
+grant execute on function sign_out_operator(bytea,boolean) to epithre_admin;
 grant execute on function take_mail() to epithre_notify;
+grant execute on function take_operator_challenge(bytea) to epithre_admin;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;

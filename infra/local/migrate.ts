@@ -20,6 +20,7 @@ export const databaseFunctions = [
   "admin",
   "notify",
   "reconcile",
+  "audit-seal",
 ] as const satisfies FunctionName[];
 
 export type DatabaseFunction = (typeof databaseFunctions)[number];

@@ -4,16 +4,18 @@ import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { hashKey, isWellFormedKey } from "#shared/keys.ts";
 import { createHandler } from "../../functions/admin/handler.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { adminSettings, openTestSession } from "../support/operators.ts";
 
-const operatorToken = "operator-token-of-tests";
 let db: TestDatabase;
 let pool: DatabasePool;
+let operatorToken: string;
 let handler: (request: Request) => Promise<Response>;
 
 beforeAll(async () => {
   db = await createTestDatabase();
   pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
-  handler = createHandler({ database: pool, operatorToken, retirementNoticeDays: 30 });
+  operatorToken = await openTestSession(db);
+  handler = createHandler({ database: pool, ...adminSettings });
 });
 afterAll(async () => {
   await pool.close();
@@ -266,7 +268,7 @@ describe("admin()", () => {
   });
 
   test("accepts nobody but operators", async () => {
-    expect((await post("/accounts", {}, "operator-token-of-test")).status).toBe(401);
+    expect((await post("/accounts", {}, "a-token-of-nobody")).status).toBe(401);
     const bare = await handler(new Request("http://admin/accounts", { method: "POST", body: "{}" }));
     expect(bare.status).toBe(401);
   });

@@ -101,11 +101,19 @@ describe("purge()", () => {
     expect(await tablesThatShow(other.traces)).toEqual(["accounts", ...(await tablesWithAccounts())].sort());
   });
 
-  test("leaves audit rows that name an alias of nobody (keep.audit, right.delete)", async () => {
+  test("leaves audit rows that have forgotten whom they were about, and are else as they were (keep.audit, right.delete)", async () => {
     const { accountId, alias } = await addPerson();
+    const other = await addPerson();
+    const chained = () => db.sql`
+      select id, at, actor, action, operator_id, object_id, reason, subject_commitment from audit_log where actor <> 'system' or object_id is null order by id
+    `;
+    const before = await chained();
     await close(accountId, "8 days");
     await purgeOnce(db);
-    expect(await tablesThatShow([alias])).toEqual(["audit_log"]);
+    expect(await tablesThatShow([alias])).toEqual([]);
+    expect(await tablesThatShow([other.alias])).toEqual(["accounts", "audit_log"]);
+    expect(await chained()).toEqual(before);
+    expect(await db.sql`select from audit_log where subject_alias is null and subject_salt is not null`).toHaveLength(0);
   });
 
   test("erases after 7 days, so that backups are rid of it within 30, and no open or suspended account (right.delete)", async () => {

@@ -133,8 +133,6 @@ describe("purge()", () => {
     expect(await exists("api_keys", "id", inForce)).toBe(true);
   });
 
-  test("deletes audit rows before 365 days have passed (keep.audit)", () => expectLimit(365, addAuditRow, ["audit_log", "object_id"]));
-
   test("deletes mail that could not be sent before 30 days have passed (keep.account)", () =>
     expectLimit(30, addMail, ["outbox", "id"]));
 
