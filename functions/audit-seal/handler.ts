@@ -25,9 +25,9 @@ type Answer = { outcome: "sealed" | Skipped };
 /** Rows of one page: a few hundred kilobytes. */
 const rowsMax = 1_000;
 
-/** Writers hold the log for milliseconds; looking again comes sooner or later between them. */
-const attemptsMax = 100;
-const attemptPauseMs = 20;
+/** Each waits 100 ms for those who write, then lets others pass; one who writes for longer leaves it to the next run. */
+const attemptsMax = 10;
+const attemptPauseMs = 200;
 
 export function createHandler({ open, signer, log }: Deps): (request: Request) => Promise<Response> {
   const exclusively = createSingleFlight(open, "audit-seal");

@@ -508,7 +508,7 @@ create function audit_purge_run() returns trigger language plpgsql set search_pa
 create function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- ed542529e009
 create function audit_text(timestamp with time zone) returns text language sql set search_path=public, pg_temp; -- 667dd5cbbd00
 create function audit_time() returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- cf21ee537cc9
-create function begin_audit_seal() returns record language plpgsql security definer set search_path=public, pg_temp; -- 94885521d7d0
+create function begin_audit_seal() returns record language plpgsql security definer set search_path=public, pg_temp set lock_timeout=100ms; -- 7a05fc2ea9d0
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee

@@ -83,8 +83,8 @@ create table audit_clock (
 );
 insert into audit_clock (read_until) values ('-infinity');
 
--- The time of a new row. The shared lock, held to the end of the transaction, keeps nobody waiting but the moment in
--- which begin_audit_seal() sets the clock: so that what comes later, is later, and the order of times is that of sealing.
+-- The time of a new row. Writers share the lock to the end of their transactions, and wait for nobody but, briefly,
+-- begin_audit_seal(), which sets the clock under it: so that what comes later, is later, and times are the order of sealing.
 create function audit_time() returns timestamptz language plpgsql set search_path = public, pg_temp as $$
 begin
   perform pg_advisory_xact_lock_shared(hashtext('audit_log'));
@@ -115,19 +115,23 @@ create function audit_text(p_at timestamptz) returns text language sql immutable
 $$;
 
 -- Where sealing stands: the last day, its rows and head so far (none before the first), and the head before it. It goes on
--- to `until`, which is null while somebody writes: ask again. EP409: purge has not run for 48 hours, or was refused: the
+-- to `until`, which is null where somebody has been writing for 100 ms: ask again. Nobody is kept waiting for longer, and
+-- who writes all the time cannot keep sealing away. EP409: purge has not run for 48 hours, or was refused: the
 -- clock is in doubt.
 create function begin_audit_seal(
   out day date, out rows integer, out head text, out previous text, out sealed_until text, out until text
-) language plpgsql security definer set search_path = public, pg_temp as $$
+) language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '100ms' as $$
 begin
   if (select greatest(max(finished_at) filter (where state = 'finished'), max(confirmed_at)) from purge_runs)
     < now() - interval '48 hours' then
     raise exception 'Cannot seal: the clock is in doubt' using errcode = 'EP409';
   end if;
-  if pg_try_advisory_xact_lock(hashtext('audit_log')) then
+  begin
+    perform pg_advisory_xact_lock(hashtext('audit_log'));
     update audit_clock set read_until = greatest(read_until, clock_timestamp()) returning audit_text(read_until) into until;
-  end if;
+  exception when lock_not_available then
+    null;
+  end;
   select d.day, d.rows, encode(d.head, 'hex'), encode(b.head, 'hex'), audit_text(d.sealed_until)
   into day, rows, head, previous, sealed_until
   from audit_days d left join audit_days b on b.day = d.day - 1
