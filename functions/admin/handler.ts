@@ -18,13 +18,13 @@ export function createHandler({ database, relyingPartyId, ...settings }: Deps): 
   const signIn = createSignIn({ database, origin, relyingPartyId });
 
   /** Does what was asked as the operator of this session, in one transaction: no action without knowing whose it is. */
-  function act({ answer }: Route<z.ZodType>, session: Buffer, asked: unknown): Promise<object | void> {
+  function act({ answer }: Route<z.ZodType>, session: Buffer, asked: unknown): Promise<object | Response | void> {
     return database.run((sql) =>
       sql.begin(async (transaction) => {
         // A transaction answers queries as a connection does.
         const own = transaction as unknown as Sql;
         const operatorId = await actAsOperator(own, session);
-        return answer(own, asked, { ...settings, operatorId, session });
+        return answer(own, asked, { ...settings, database, operatorId, session });
       }),
     );
   }
@@ -42,7 +42,7 @@ export function createHandler({ database, relyingPartyId, ...settings }: Deps): 
       await database.run((sql) => actAsOperator(sql, session)).catch((thrown) => explain(found!, thrown));
       const asked = await read(request, found!.schema);
       const answer = await act(found!, session, asked).catch((thrown) => explain(found!, thrown));
-      return Response.json(answer ?? {});
+      return answer instanceof Response ? answer : Response.json(answer ?? {});
     } catch (thrown) {
       return errorResponse(thrown);
     }
@@ -80,6 +80,7 @@ const refusalOf: Record<string, Refusal> = {
   EP410: "past",
   EP402: "short",
   "23514": "malformed",
+  "22P02": "malformed",
 };
 
 const kindOf: Record<Refusal, ErrorKind> = {

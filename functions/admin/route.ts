@@ -1,5 +1,6 @@
 /** What a route of operators is made of. */
 import type { z } from "zod";
+import type { DatabasePool } from "#shared/db-pool.ts";
 import type { Sql } from "#shared/db.ts";
 
 /**
@@ -17,6 +18,8 @@ export interface Settings {
 
 /** Who acts: the transaction is theirs already. */
 export interface Acting {
+  /** For what goes on after the transaction: an answer that streams. */
+  database: DatabasePool;
   operatorId: string;
   session: Buffer;
 }
@@ -26,7 +29,7 @@ export interface Route<Schema extends z.ZodType> {
   task: string;
   schema: Schema;
   refusals: Partial<Record<Refusal, string>>;
-  answer(sql: Sql, asked: z.output<Schema>, settings: Settings & Acting): Promise<object | void>;
+  answer(sql: Sql, asked: z.output<Schema>, settings: Settings & Acting): Promise<object | Response | void>;
 }
 
 export function route<Schema extends z.ZodType>(

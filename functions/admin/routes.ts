@@ -1,6 +1,7 @@
 /** What operators may ask for, by path: the shape of it, what does it, and what stands in its way in words. */
 import type { z } from "zod";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
+import { lookupRoutes } from "./lookup-routes.ts";
 import { type Route, route } from "./route.ts";
 import { operatorRoutes } from "./operator-routes.ts";
 import {
@@ -47,6 +48,7 @@ const closed = "the account is closed for good";
 
 export const routes: Record<string, Route<z.ZodType>> = {
   ...operatorRoutes,
+  ...lookupRoutes,
   "/accounts": route("open account", CreateAccount, { conflict: "another account has this address" }, async (sql, asked) => ({
     accountId: await createAccount(sql, asked),
   })),

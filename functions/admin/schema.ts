@@ -118,6 +118,31 @@ export const ReadReconciliation = z.strictObject({ minutes: z.int().min(5).max(4
 
 export const Nothing = z.strictObject({});
 
+/** One of these. */
+export const FindAccounts = z.union(
+  [
+    z.strictObject({ email: z.string().trim().min(3).max(254) }),
+    z.strictObject({ accountId }),
+    z.strictObject({ keyPrefix: z.string().regex(/^ep_[0-9A-Za-z]{9}$/, "must be the first 12 characters of a key") }),
+  ],
+  { error: "must have one of email, accountId and keyPrefix (the first 12 characters of a key)" },
+);
+
+const auditPlace = z.strictObject({
+  at: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, "must be the time of a row as it was told"),
+  id: z.string().regex(/^\d{1,18}$/, "must be the id of a row"),
+});
+/** Each filter that is given must fit. Days are UTC, both included; `before` is `next` of the page before. */
+export const ReadAudit = z.strictObject({
+  accountId: accountId.nullable().default(null),
+  operatorId: z.uuid().nullable().default(null),
+  action: z.string().regex(/^[a-z_]{1,64}$/, "must be an action of the log").nullable().default(null),
+  from: z.iso.date().nullable().default(null),
+  to: z.iso.date().nullable().default(null),
+  before: auditPlace.nullable().default(null),
+});
+export const ExportAudit = z.strictObject({ from: z.iso.date().nullable().default(null), to: z.iso.date().nullable().default(null) });
+
 const operatorId = z.uuid();
 const operatorName = z.string().regex(/^[a-z][a-z0-9._-]{0,31}$/, "must be lower case letters, digits and . _ - (32 at most), a letter first");
 export const CreateOperator = z.strictObject({ name: operatorName });

@@ -1,6 +1,7 @@
 -- Written by `npm run schema` from the catalogue of a migrated database; reviewed, never run.
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
+create type abuse_signal as enum ('errors', 'left', 'rate_limit');
 create type account_status as enum ('active', 'suspended', 'closed');
 create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused');
 create type audit_actor as enum ('operator', 'system');
@@ -487,7 +488,7 @@ create function act_as(uuid) returns void language plpgsql set search_path=publi
 create function act_as_operator(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- dcff842e38e8
 create function acting_operator() returns uuid language sql set search_path=public, pg_temp; -- 4c8dcb4eb71c
 create function admin_announce_retirement(text,timestamp with time zone,interval) returns void language plpgsql security definer set search_path=public, pg_temp; -- 90123aeafd84
-create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
+create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 92f4f1d30c6f
 create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
 create function admin_books(date,date) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 09753760d884
 create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- fa755711214e
@@ -496,7 +497,16 @@ create function admin_create_account(text,text) returns uuid language plpgsql se
 create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 3af5af5ab07c
 create function admin_create_model(text,model_kind,integer,integer,integer,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 83b808dca7d0
 create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 93b94cf7b156
+create function admin_export_audit(date,date) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 7e1a37b24936
+create function admin_find_accounts(text,uuid,text) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- b449314b9df3
+create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 2aa39622e5b4
+create function admin_list_audit_days(integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 6ff94f549602
+create function admin_list_engines() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 5e4e3acda73a
+create function admin_list_models(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- fe8bc61da654
+create function admin_list_purge_runs(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- a62212b85a08
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
+create function admin_read_account(uuid) returns jsonb language plpgsql security definer set search_path=public, pg_temp; -- 18db6b7eecbe
+create function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 44150ee614ff
 create function admin_revoke_key(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- ba327c2f942d
 create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
@@ -596,7 +606,16 @@ grant execute on function admin_create_account(text,text) to epithre_admin;
 grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) to epithre_admin;
 grant execute on function admin_create_model(text,model_kind,integer,integer,integer,integer) to epithre_admin;
 grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) to epithre_admin;
+grant execute on function admin_export_audit(date,date) to epithre_admin;
+grant execute on function admin_find_accounts(text,uuid,text) to epithre_admin;
+grant execute on function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) to epithre_admin;
+grant execute on function admin_list_audit_days(integer) to epithre_admin;
+grant execute on function admin_list_engines() to epithre_admin;
+grant execute on function admin_list_models(integer) to epithre_admin;
+grant execute on function admin_list_purge_runs(integer) to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
+grant execute on function admin_read_account(uuid) to epithre_admin;
+grant execute on function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) to epithre_admin;
 grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
