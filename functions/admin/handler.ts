@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { type Sql, sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
+import type { Console } from "./console.ts";
 import { actAsOperator } from "./operator-queries.ts";
 import type { Refusal, Route, Settings } from "./route.ts";
 import { routes } from "./routes.ts";
@@ -11,9 +12,10 @@ import { digestOf } from "./tokens.ts";
 
 export interface Deps extends Omit<SignInDeps, "origin">, Settings {
   database: DatabasePool;
+  console: Console;
 }
 
-export function createHandler({ database, relyingPartyId, ...settings }: Deps): (request: Request) => Promise<Response> {
+export function createHandler({ database, relyingPartyId, console: pages, ...settings }: Deps): (request: Request) => Promise<Response> {
   const { origin } = new URL(settings.consoleUrl);
   const signIn = createSignIn({ database, origin, relyingPartyId });
 
@@ -31,6 +33,8 @@ export function createHandler({ database, relyingPartyId, ...settings }: Deps): 
 
   return async function admin(request) {
     try {
+      const page = pages(request);
+      if (page) return page;
       const { pathname } = new URL(request.url);
       const open = Object.hasOwn(signIn, pathname) ? signIn[pathname] : undefined;
       const found = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;

@@ -3,6 +3,7 @@ import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createLog } from "#shared/log.ts";
 import { configShape } from "./config.ts";
+import { createConsole, readFiles } from "./console.ts";
 import { createHandler } from "./handler.ts";
 
 /** Bytes. The largest body is a key's list of a hundred models. */
@@ -20,6 +21,7 @@ run(async () => {
     bodyBytesMax,
     handler: createHandler({
       database,
+      console: createConsole(await readFiles(new URL("./web/", import.meta.url))),
       consoleUrl: config.consoleUrl,
       relyingPartyId: config.relyingPartyId ?? new URL(config.consoleUrl).hostname,
       retirementNoticeDays: config.retirementNoticeDays,

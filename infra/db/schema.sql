@@ -112,7 +112,7 @@ alter table audit_log add constraint audit_log_pkey PRIMARY KEY (id);
 alter table audit_log add constraint audit_log_subject_salted CHECK ((((subject_alias IS NULL) = (subject_salt IS NULL)) AND ((subject_alias IS NULL) OR (subject_commitment IS NOT NULL))));
 create index audit_log_at ON audit_log USING btree (at);
 create index audit_log_object ON audit_log USING btree (object_id) WHERE (object_id IS NOT NULL);
-create index audit_log_subject ON audit_log USING btree (subject_alias) WHERE (subject_alias IS NOT NULL);
+create index audit_log_subject ON audit_log USING btree (subject_alias, id);
 
 create table balances (
   account_id uuid not null,

@@ -134,7 +134,7 @@ describe("looking up a person", () => {
     ["address", (person: { email: string }) => ({ email: person.email.toUpperCase() })],
     ["id", (person: { accountId: string }) => ({ accountId: person.accountId })],
     ["prefix of a key", (person: { prefix: string }) => ({ keyPrefix: person.prefix })],
-  ])("by %s finds the account and leaves a row about it (keep.audit, right.access)", async (_, query) => {
+  ])("by %s finds the account and leaves a row about it (keep.audit)", async (_, query) => {
     const person = await newPerson();
     const { prefix } = await newKey(person.accountId);
     let found: unknown;

@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from "./database.ts";
 
 export const consoleUrl = "http://localhost:8080/console/";
 
-export const adminSettings = { consoleUrl, relyingPartyId: "localhost", retirementNoticeDays: 30 };
+export const adminSettings = { consoleUrl, relyingPartyId: "localhost", retirementNoticeDays: 30, console: () => undefined };
 
 /** The token of a new session. */
 export function openTestSession({ sql }: TestDatabase, name = "tester"): Promise<string> {

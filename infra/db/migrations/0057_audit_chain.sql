@@ -29,7 +29,7 @@ alter table audit_log
   ),
   add constraint audit_log_commitment_length check (octet_length(subject_commitment) = 32);
 
-create index audit_log_subject on audit_log (subject_alias) where subject_alias is not null;
+create index if not exists audit_log_subject on audit_log (subject_alias, id);
 
 -- Where nobody has signed in, whoever acts sits at the machine, or is a program: system.
 create function complete_audit_row() returns trigger language plpgsql set search_path = public, pg_temp as $$
