@@ -45,8 +45,8 @@ export async function accountPage(accountId, reload) {
     facts([
       ["Account", mono(account.id)],
       ["Name", account.name],
-      ["Opened", time(account.openedAt)],
-      ...(account.closedAt ? [["Closed", time(account.closedAt)]] : []),
+      ["Opened (UTC)", time(account.openedAt)],
+      ...(account.closedAt ? [["Closed (UTC)", time(account.closedAt)]] : []),
       ["Balance", rupiah(account.balanceMicro)],
       ["Available", rupiah(account.availableMicro)],
       ["Trail", el("a", { href: `#audit/${account.id}` }, "what the audit log says")],
