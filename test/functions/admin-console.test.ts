@@ -119,12 +119,25 @@ describe("the operators' console in a browser", () => {
     await page.close();
   });
 
-  test("posts money once, however often its form is sent", async () => {
+  test("posts money once, also when its form is sent again because the answer was lost", async () => {
     const { page } = await signedIn("second");
     await page.goto(`${consoleUrl}#accounts/${accountId}`);
     await fill(page, "Rupiah (a refund is negative)", "1,250.5");
-    await press(page, "Post");
-    await page.locator("dialog button.danger").click();
+    const post = async () => {
+      await press(page, "Post");
+      await page.locator("dialog button.danger").click();
+    };
+    let lost = 0;
+    await page.setRequestInterception(true);
+    page.on("request", async (request) => {
+      if (!request.url().endsWith("/credits") || lost > 0) return void request.continue();
+      lost += 1;
+      await fetch(request.url(), { method: "POST", headers: request.headers(), body: request.postData()! });
+      await request.abort();
+    });
+    await post();
+    await sees(page, "Cannot reach admin");
+    await post();
     await sees(page, "Rp 151,250.5");
     const events = await db.sql`select amount_micro::text as amount, kind, reason from billing_events where account_id = ${accountId} and kind = 'adjustment'`;
     expect([...events]).toEqual([{ amount: "1250500000", kind: "adjustment", reason: "goodwill" }]);
