@@ -118,7 +118,7 @@ export const policy = [
   {
     id: "use.usage",
     promise: "Usage data serves correct billing, and finding and answering abuse.",
-    proof: configured("database roles: usage-record writes it, export hands it to its owner"),
+    proof: configured("database roles: usage-record writes it, export hands it to its owner, admin counts what looks like abuse"),
   },
   {
     id: "use.audit",

@@ -7,7 +7,7 @@ import { type Route, route } from "./route.ts";
 import { ExportAudit, FindAccounts, NamedAccount, Nothing, ReadAudit } from "./schema.ts";
 
 /** Minutes over which the health of a model is told. */
-const healthMinutes = 15;
+const healthMinutes = 5;
 
 /** Rows of one page of the audit log; days and runs that are listed. */
 const auditRowsMax = 100;

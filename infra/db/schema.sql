@@ -499,7 +499,7 @@ create function admin_create_model(text,model_kind,integer,integer,integer,integ
 create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 93b94cf7b156
 create function admin_export_audit(date,date) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 7e1a37b24936
 create function admin_find_accounts(text,uuid,text) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- b449314b9df3
-create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 2aa39622e5b4
+create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- dac2bf535aed
 create function admin_list_audit_days(integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 6ff94f549602
 create function admin_list_engines() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 5e4e3acda73a
 create function admin_list_models(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- fe8bc61da654

@@ -220,9 +220,9 @@ describe("signs of abuse", () => {
     const { accountId } = await newPerson();
     const { keyId } = await newKey(accountId, { requestsPerMinute: 10 });
     await addCalls(accountId, keyId, 9, 200, Array.from({ length: limitedMinutesMin - 1 }, (_, index) => index + 1));
-    await addCalls(accountId, keyId, 8, 200, [limitedMinutesMin + 20]);
+    await addCalls(accountId, keyId, 8, 200, [limitedMinutesMin + 3]);
     expect(await signsOf(accountId)).toEqual([]);
-    await addCalls(accountId, keyId, 9, 200, [limitedMinutesMin + 10]);
+    await addCalls(accountId, keyId, 9, 200, [limitedMinutesMin + 1]);
     expect(await signsOf(accountId)).toEqual([
       { accountId, status: "active", signal: "rate_limit", counted: limitedMinutesMin, of: abuseThresholds.minutes },
     ]);

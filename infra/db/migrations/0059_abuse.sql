@@ -13,7 +13,7 @@ create function admin_list_abuse(
   out account_id uuid, out status account_status, out signal abuse_signal, out counted bigint, out of_total bigint
 ) returns setof record language plpgsql security definer set search_path = public, pg_temp as $$
 declare
-  v_from uuid := uuidv7_floor(now() - make_interval(mins => least(p_minutes, 240)));
+  v_from uuid := uuidv7_floor(now() - make_interval(mins => least(p_minutes, 60)));
 begin
   perform append_audit('abuse_viewed');
   return query
