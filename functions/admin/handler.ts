@@ -3,7 +3,7 @@ import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { type Sql, sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
-import type { Console } from "./console.ts";
+import type { Console } from "./site.ts";
 import { actAsOperator } from "./operator-queries.ts";
 import type { Refusal, Route, Settings } from "./route.ts";
 import { routes } from "./routes.ts";

@@ -3,7 +3,7 @@ import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createLog } from "#shared/log.ts";
 import { configShape } from "./config.ts";
-import { createConsole, readFiles } from "./console.ts";
+import { createConsole, readFiles } from "./site.ts";
 import { createHandler } from "./handler.ts";
 
 /** Bytes. The largest body is a key's list of a hundred models. */

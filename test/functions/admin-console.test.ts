@@ -8,7 +8,7 @@ import { createReceiptSigner } from "#shared/receipts.ts";
 import { findFreePorts } from "#infra/local/ports.ts";
 import { invite, withDatabase } from "#infra/operators/operators.ts";
 import { makeReceiptKey } from "#infra/receipts/key.ts";
-import { createConsole, readFiles } from "../../functions/admin/console.ts";
+import { createConsole, readFiles } from "../../functions/admin/site.ts";
 import { createHandler } from "../../functions/admin/handler.ts";
 import { createHandler as createSeal } from "../../functions/audit-seal/handler.ts";
 import { addKey, addModel, openAccount } from "../support/accounts.ts";

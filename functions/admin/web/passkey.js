@@ -17,7 +17,7 @@ async function ceremony(work) {
 export function signInPage(onSignedIn, reason) {
   return [
     heading("Sign in"),
-    note(reason ?? "With the passkey that you enrolled for this console."),
+    note(reason ?? "With the passkey that you enrolled here."),
     action("Sign in with a passkey", async () => {
       const { options } = await ask("/sign-in/options");
       const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
