@@ -2,22 +2,24 @@
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'invoice_confirmed');
 create type audit_actor as enum ('operator', 'system');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
 create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress', 'too_many');
 create type erasure_outcome as enum ('none', 'more', 'erased');
+create type invoice_state as enum ('open', 'paid', 'cancelled');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
-create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments');
-create type mail_template as enum ('welcome');
+create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
+create type mail_template as enum ('welcome', 'invoice', 'receipt');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'idempotency_claims');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'idempotency_claims', 'invoices');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
+create type top_up_outcome as enum ('made', 'other_amount', 'too_many_open', 'too_many_today');
 create type usage_endpoint as enum ('chat.completions', 'completions', 'embeddings', 'images.generations', 'images.edits', 'images.variations');
 
 create table accounts (
@@ -137,6 +139,43 @@ alter table idempotency_claims add constraint idempotency_claims_digest_is_sha25
 alter table idempotency_claims add constraint idempotency_claims_pkey PRIMARY KEY (account_id, digest);
 create index idempotency_claims_account ON idempotency_claims USING btree (account_id, claimed_at);
 create index idempotency_claims_claimed ON idempotency_claims USING btree (claimed_at);
+
+create table invoice_numbers (
+  year smallint not null,
+  last integer not null
+);
+alter table invoice_numbers add constraint invoice_numbers_pkey PRIMARY KEY (year);
+
+create table invoices (
+  id uuid not null default uuidv7(),
+  account_id uuid not null,
+  year smallint not null,
+  number integer not null,
+  credit_micro bigint not null,
+  ppn_basis_points integer not null,
+  ppn_micro bigint not null,
+  issued_at timestamp with time zone not null default now(),
+  due_at timestamp with time zone not null,
+  state invoice_state not null default 'open'::invoice_state,
+  paid_at timestamp with time zone,
+  billing_event_id uuid,
+  idempotency_key uuid not null
+);
+CREATE TRIGGER invoices_guarded BEFORE DELETE OR UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION guard_invoice();
+CREATE TRIGGER invoices_no_truncate BEFORE TRUNCATE ON invoices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+alter table invoices add constraint invoices_account_id_idempotency_key_key UNIQUE (account_id, idempotency_key);
+alter table invoices add constraint invoices_billing_event_id_fkey FOREIGN KEY (billing_event_id) REFERENCES billing_events(id) ON DELETE CASCADE;
+alter table invoices add constraint invoices_billing_event_id_key UNIQUE (billing_event_id);
+alter table invoices add constraint invoices_credit_whole CHECK (((credit_micro > 0) AND ((credit_micro % (1000000)::bigint) = 0)));
+alter table invoices add constraint invoices_due_later CHECK ((due_at >= issued_at));
+alter table invoices add constraint invoices_number_positive CHECK ((number > 0));
+alter table invoices add constraint invoices_paid_by_event CHECK ((((state = 'paid'::invoice_state) = (billing_event_id IS NOT NULL)) AND ((state = 'paid'::invoice_state) = (paid_at IS NOT NULL))));
+alter table invoices add constraint invoices_pkey PRIMARY KEY (id);
+alter table invoices add constraint invoices_ppn_rate CHECK (((ppn_basis_points >= 0) AND (ppn_basis_points <= 10000)));
+alter table invoices add constraint invoices_ppn_whole CHECK (((ppn_micro >= 0) AND ((ppn_micro % (1000000)::bigint) = 0)));
+alter table invoices add constraint invoices_year_number_key UNIQUE (year, number);
+create index invoices_account ON invoices USING btree (account_id, id);
+create index invoices_unpaid ON invoices USING btree (due_at) WHERE (state <> 'paid'::invoice_state);
 
 create table key_budgets (
   key_id uuid not null,
@@ -332,11 +371,14 @@ create index usage_events_account ON ONLY public.usage_events USING btree (accou
 
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
 create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- fa755711214e
+create function admin_confirm_invoice(uuid,bigint,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- b5eb2fd47464
 create function admin_confirm_purge_gap() returns void language plpgsql security definer set search_path=public, pg_temp; -- f87de1696e2d
 create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
 create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 3af5af5ab07c
 create function admin_create_model(text,model_kind,integer,integer,integer,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 83b808dca7d0
 create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 61252a4252b4
+create function admin_find_invoices(integer,integer,uuid) returns SETOF invoices language sql security definer set search_path=public, pg_temp; -- be5b5f0f7188
+create function admin_grant_signup_credit(uuid,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 7792559630b6
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
 create function admin_revoke_key(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- ba327c2f942d
 create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
@@ -344,6 +386,7 @@ create function admin_set_model_enabled(text,boolean) returns void language plpg
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
+create function cancel_invoice(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 086c68e878d0
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
 create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 1d4dd2717b64
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 649d6be4a037
@@ -353,15 +396,18 @@ create function confirm_purge_gap(text) returns void language plpgsql set search
 create function count_ended_lease() returns trigger language plpgsql set search_path=public, pg_temp; -- 61bc8b9aa5da
 create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
 create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
-create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
+create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- bee2de1708ae
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
-create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- d5a39bf8fe68
+create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- 29e6139b8749
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
+create function grant_signup_credit(uuid,bigint) returns uuid language plpgsql set search_path=public, pg_temp; -- fdb440a56945
+create function guard_invoice() returns trigger language plpgsql set search_path=public, pg_temp; -- 63cfd4f82b2c
+create function invoice_recipient(uuid) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 20f254cb5eac
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
@@ -370,8 +416,9 @@ create function note_person_rewrite() returns trigger language plpgsql security 
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
 create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
-create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
-create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
+create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language sql set search_path=public, pg_temp; -- 7cffd4e8a75c
+create function post_taxed_event(uuid,billing_kind,bigint,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- fc37236b40ba
+create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- f4649cbd9c51
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
@@ -381,6 +428,7 @@ create function refuse_untold_key_deletion() returns trigger language plpgsql; -
 create function refuse_young_audit_deletion() returns trigger language plpgsql; -- 96581c2098b9
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
+create function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 6f8d9793e8aa
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
 create function settle_short_of_key(uuid,uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- f56573c12de6
@@ -393,17 +441,21 @@ create function void_claimed(idempotency_claims) returns void language plpgsql s
 
 grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_close_account(uuid) to epithre_admin;
+grant execute on function admin_confirm_invoice(uuid,bigint,bigint) to epithre_admin;
 grant execute on function admin_confirm_purge_gap() to epithre_admin;
 grant execute on function admin_create_account(text,text) to epithre_admin;
 grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) to epithre_admin;
 grant execute on function admin_create_model(text,model_kind,integer,integer,integer,integer) to epithre_admin;
 grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) to epithre_admin;
+grant execute on function admin_find_invoices(integer,integer,uuid) to epithre_admin;
+grant execute on function admin_grant_signup_credit(uuid,bigint) to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
 grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function cancel_invoice(uuid,uuid) to epithre_billing;
 grant execute on function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) to epithre_usage_record;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
@@ -415,11 +467,13 @@ grant execute on function finish_mail(uuid) to epithre_notify;
 grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
 grant execute on function forget_idle_rates() to epithre_key_auth;
 grant execute on function forget_key_use(uuid,integer) to epithre_purge;
+grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
+grant execute on function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) to epithre_billing;
 grant execute on function settle(settlement[]) to epithre_usage_record;
 grant execute on function take_mail() to epithre_notify;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
@@ -434,6 +488,7 @@ grant maintain on persons_7 to epithre_purge;
 grant select (id, status, changed_xid) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
+grant select on invoices to epithre_billing;
 grant select on key_budgets to epithre_billing;
 grant select on leases to epithre_billing;
 grant select on models to epithre_billing;
