@@ -1,8 +1,13 @@
 /** Everything that admin is configured by. */
-import { secret } from "#shared/config.ts";
+import { z } from "zod";
+import { secret, setting } from "#shared/config.ts";
 import { databaseUrl } from "#shared/db.ts";
+import { signupCreditMoments } from "./schema.ts";
 
 export const configShape = {
   databaseUrl: databaseUrl("admin"),
   operatorToken: secret("operator-token"),
+  signupCreditRupiah: setting("signup_credit_rupiah", z.coerce.number().int().min(1).max(1_000_000_000).default(25_000)),
+  /** After what an account gets it, once. */
+  signupCreditAfter: setting("signup_credit_after", z.enum(signupCreditMoments).default("never")),
 };

@@ -1,16 +1,20 @@
 /** What operators may ask for, by path: the shape of it, what does it, and what stands in its way in words. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
+import { EpithreError } from "#shared/errors.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
 import {
   changeLimits,
   closeAccount,
+  confirmInvoice,
   confirmPurgeGap,
   createAccount,
   createKey,
   createModel,
   createPrice,
   enableModel,
+  findInvoices,
+  grantSignupCredit,
   postCredit,
   readBalance,
   reinstateAccount,
@@ -19,30 +23,39 @@ import {
 } from "./queries.ts";
 import {
   ChangeLimits,
+  ConfirmInvoice,
   CreateAccount,
   CreateKey,
   CreateModel,
   CreatePrice,
   EnableModel,
+  FindInvoices,
   NamedAccount,
   Nothing,
   PostCredit,
   RevokeKey,
+  type signupCreditMoments,
   SuspendAccount,
 } from "./schema.ts";
 
 /**
- * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP402 and a check.
- * Its own texts could quote a row.
+ * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP402 and a
+ * check. Its own texts could quote a row.
  */
-export type Refusal = "missing" | "conflict" | "short" | "malformed";
+export type Refusal = "missing" | "conflict" | "over" | "short" | "malformed";
+
+/** What a new account is given, and after what. */
+export interface SignupCredit {
+  micro: bigint;
+  after: (typeof signupCreditMoments)[number];
+}
 
 export interface Route<Schema extends z.ZodType> {
   /** What an error says that could not be done. */
   task: string;
   schema: Schema;
   refusals: Partial<Record<Refusal, string>>;
-  answer(sql: Sql, asked: z.output<Schema>): Promise<object | void>;
+  answer(sql: Sql, asked: z.output<Schema>, signupCredit: SignupCredit): Promise<object | void>;
 }
 
 function route<Schema extends z.ZodType>(
@@ -99,6 +112,28 @@ export const routes: Record<string, Route<z.ZodType>> = {
       malformed: "a refund is negative, a top-up or signup credit positive, and none is zero",
     },
     async (sql, asked) => ({ eventId: await postCredit(sql, asked) }),
+  ),
+  "/signup-credits": route(
+    "grant signup credit",
+    NamedAccount,
+    { missing: noAccount, over: closed },
+    async (sql, { accountId }, { micro, after }) => {
+      if (after !== "operator") {
+        throw new EpithreError("conflict", `Cannot grant signup credit: signup_credit_after is ${after}, so it is not for operators to give`);
+      }
+      return { eventId: await grantSignupCredit(sql, accountId, micro) };
+    },
+  ),
+  "/invoices/find": route("find invoices", FindInvoices, {}, async (sql, asked) => ({ invoices: await findInvoices(sql, asked) })),
+  "/invoices/confirm": route(
+    "confirm invoice",
+    ConfirmInvoice,
+    {
+      missing: "no invoice has this id",
+      conflict: "what was received is not its total, tax included; see /invoices/find, and settle the difference with the payer",
+      over: "it is cancelled, or its account closed; send the transfer back, or have the account ask for a new invoice",
+    },
+    async (sql, asked, { micro, after }) => ({ eventId: await confirmInvoice(sql, asked, after === "first_transfer" ? micro : null) }),
   ),
   "/models": route("enter model", CreateModel, { conflict: "a model has this name already" }, createModel),
   "/models/enable": route("change model", EnableModel, { missing: noModel }, enableModel),

@@ -7,6 +7,7 @@ import { createInternalClient } from "#shared/http.ts";
 import { createLog } from "#shared/log.ts";
 import { configShape } from "./config.ts";
 import { createHandler } from "./handler.ts";
+import { bankTransfer } from "./payments.ts";
 import { createBillingPages } from "./public.ts";
 import { VerdictsAnswer } from "../key-auth/schema.ts";
 
@@ -19,7 +20,15 @@ run(async () => {
   const database = createDatabasePool({ url: config.databaseUrl, log });
   const keyAuth = createInternalClient({ from: "billing", to: "key-auth", url: config.keyAuthUrl, edgeSecret: config.keyAuthSecret });
   const accountOf = createAccountOf({ keyAuth, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
-  const edgeSecrets = { proxy: config.proxySecret };
+  const edgeSecrets = { proxy: config.proxySecret, notify: config.notifySecret };
+  const invoices = {
+    seller: { name: config.sellerName, address: config.sellerAddress, npwp: config.sellerNpwp },
+    payment: bankTransfer({ bank: config.bankName, accountNumber: config.bankAccountNumber, accountHolder: config.bankAccountHolder }),
+    ppnBasisPoints: config.ppnBasisPoints,
+    minRupiah: config.topUpMinRupiah,
+    maxRupiah: config.topUpMaxRupiah,
+    dueDays: config.invoiceDueDays,
+  };
   return serve({
     name: "billing",
     port: config.port,
@@ -27,8 +36,8 @@ run(async () => {
     log,
     bodyBytesMax,
     handlerPath: "/v1/",
-    handler: createBillingPages({ accountOf, database }),
-    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs }).node,
+    handler: createBillingPages({ accountOf, database, invoices }),
+    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs, invoices }).node,
     async onStop() {
       await Promise.all([database.close(), keyAuth.close()]);
     },

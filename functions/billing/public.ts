@@ -3,15 +3,18 @@ import type { AccountOf } from "#shared/caller.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { formatRupiah } from "#shared/money.ts";
 import { createPublicHandler, type PublicRoute } from "#shared/public.ts";
+import { invoiceRoutes } from "./invoice-routes.ts";
+import type { InvoiceSettings } from "./invoices.ts";
 import { findBalance } from "./queries.ts";
 
 export interface PublicDeps {
   accountOf: AccountOf;
   database: DatabasePool;
+  invoices: InvoiceSettings;
 }
 
 export function createBillingPages(deps: PublicDeps): (request: Request) => Promise<Response> {
-  return createPublicHandler(accountRoutes(deps));
+  return createPublicHandler([...accountRoutes(deps), ...invoiceRoutes(deps)]);
 }
 
 function accountRoutes({ accountOf, database }: PublicDeps): PublicRoute[] {

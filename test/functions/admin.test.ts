@@ -13,7 +13,7 @@ let handler: (request: Request) => Promise<Response>;
 beforeAll(async () => {
   db = await createTestDatabase();
   pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
-  handler = createHandler({ database: pool, operatorToken });
+  handler = createHandler({ database: pool, operatorToken, signupCredit: { micro: 25_000_000_000n, after: "operator" } });
 });
 afterAll(async () => {
   await pool.close();

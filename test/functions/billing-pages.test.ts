@@ -7,6 +7,7 @@ import { findVerdicts } from "../../functions/key-auth/queries.ts";
 import { VerdictsAnswer } from "../../functions/key-auth/schema.ts";
 import { addKey, openAccount } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { invoiceSettings } from "../support/invoices.ts";
 
 let db: TestDatabase;
 let billing: Sql;
@@ -26,7 +27,7 @@ afterAll(async () => {
 function pages() {
   const post = async (_path: string, { hashes }: any): Promise<any> => ({ verdicts: await findVerdicts(keyAuth, hashes) });
   const accountOf = createAccountOf({ keyAuth: { post }, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
-  return createBillingPages({ accountOf, database: { run: (work: (sql: Sql) => Promise<any>) => work(billing) } as any });
+  return createBillingPages({ accountOf, invoices: invoiceSettings, database: { run: (work: (sql: Sql) => Promise<any>) => work(billing) } as any });
 }
 
 async function person(creditMicro: number, scope = "billing") {

@@ -11,6 +11,7 @@ import { type Grant, Model } from "../../functions/billing/schema.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addModel, openAccount, postEvent, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { invoiceSettings } from "../support/invoices.ts";
 
 const database = await createTestDatabase();
 const { sql: owner } = database;
@@ -455,6 +456,7 @@ describe("billing's handler", () => {
     database: { run: (query) => query(billing), close: async () => {} },
     clock: systemClock,
     leaseTtlMs: 100,
+    invoices: invoiceSettings,
   });
 
   async function call(path: string, body: unknown, secret = edgeSecret): Promise<{ status: number; answer: any }> {

@@ -18,6 +18,8 @@ export interface Admin {
   changeLimits(keyId: string, limits: Omit<KeyOptions, "scopes">): Promise<void>;
   revokeKey(keyId: string): Promise<void>;
   suspend(accountId: string): Promise<void>;
+  /** The operator has seen the transfer of an invoice. */
+  confirmInvoice(invoiceId: string, receivedRupiah: number): Promise<{ eventId: string }>;
   /** A top-up, in micro-rupiah. */
   credit(accountId: string, amountMicro: number): Promise<void>;
 }
@@ -43,6 +45,7 @@ export function createAdmin({ admin }: { admin: Record<string, string> }): Admin
     changeLimits: (keyId, limits) => post("/keys/limits", { keyId, ...limits }),
     revokeKey: (keyId) => post("/keys/revoke", { keyId }),
     suspend: (accountId) => post("/accounts/suspend", { accountId }),
+    confirmInvoice: (invoiceId, receivedRupiah) => post("/invoices/confirm", { invoiceId, receivedRupiah }),
     credit: (accountId, amountMicro) =>
       post("/credits", { accountId, kind: "top_up", amountMicro: String(amountMicro), reason: "bank_transfer", idempotencyKey: randomUUID() }),
   };
