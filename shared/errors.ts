@@ -22,6 +22,7 @@ const kinds = {
   model_not_allowed: { status: 403, type: "invalid_request_error", code: "model_not_allowed" },
   account_suspended: { status: 403, type: "invalid_request_error", code: "account_suspended" },
   model_not_found: { status: 404, type: "invalid_request_error", code: "model_not_found" },
+  model_retired: { status: 404, type: "invalid_request_error", code: "model_retired" },
   not_found: { status: 404, type: "invalid_request_error", code: "not_found" },
   unknown_url: { status: 404, type: "invalid_request_error", code: "unknown_url" },
   method_not_allowed: { status: 405, type: "invalid_request_error", code: "method_not_allowed" },

@@ -20,6 +20,7 @@ export type FunctionName =
   | "purge"
   | "admin"
   | "notify"
+  | "reconcile"
   | "dashboard";
 
 export type Edge = (typeof flow)[number];

@@ -13,6 +13,9 @@ export const endpoints = ["chat.completions", "completions", "embeddings", "imag
 /** What a model does; it decides which endpoints take it and which price lines count. */
 export const modelKinds = ["chat", "embedding", "image"] as const;
 
+/** The qualities of images that can be asked for and priced. */
+export const imageQualities = ["low", "medium", "high", "standard", "hd"] as const;
+
 /**
  * How a promise is shown to be kept: by evidence measured while running, by configuration that enforces it, or, for
  * what software cannot see, by a statement of an operator's role that expires.

@@ -58,10 +58,29 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   models: {
     none: [
       "id", "name", "kind", "context_tokens", "output_tokens_max", "template_tokens", "image_tokens_max", "enabled",
-      "created_at",
+      "created_at", "retirement_announced_at", "retires_at",
     ],
   },
-  prices: { none: ["version", "model_id", "effective_at", "input_micro", "cached_input_micro", "output_micro", "image_micro"] },
+  prices: {
+    none: [
+      "version", "model_id", "effective_at", "input_micro", "cached_input_micro", "output_micro", "image_micro", "line_of", "size",
+      "quality",
+    ],
+  },
+  daily_books: {
+    none: [
+      "day", "model_id", "requests", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "images",
+      "cost_micro",
+    ],
+  },
+  retirement_notices: { none: ["model_id", "before"] },
+  engine_counters: { none: ["backend", "model_id", "read_at", "prompt_tokens", "completion_tokens"] },
+  reconciliations: {
+    none: [
+      "read_at", "model_id", "since", "engines_missing", "engine_prompt_tokens", "engine_completion_tokens", "ledger_prompt_tokens",
+      "ledger_completion_tokens",
+    ],
+  },
   invoice_numbers: { none: ["year", "last"] },
   operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
@@ -96,6 +115,7 @@ export const boundText: Record<string, string> = {
   "api_keys.models": "names of the price book",
   "idempotency_claims.digest": "HMAC-SHA-256 under a key of the day, which is held outside the database and destroyed",
   "models.name": "set by operators, of one form",
+  "prices.size": "set by operators, of one form",
   "purge_runs.confirmed_by": "a closed list",
   "migrations.name": "a file of the repository",
   "migrations.digest": "SHA-256 of that file",

@@ -4,16 +4,15 @@ import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
-import { type Refusal, type Route, routes, type SignupCredit } from "./routes.ts";
+import { type Refusal, type Route, routes, type Settings } from "./routes.ts";
 
-export interface Deps {
+export interface Deps extends Settings {
   database: DatabasePool;
   /** The operators' bearer token. */
   operatorToken: string;
-  signupCredit: SignupCredit;
 }
 
-export function createHandler({ database, operatorToken, signupCredit }: Deps): (request: Request) => Promise<Response> {
+export function createHandler({ database, operatorToken, ...settings }: Deps): (request: Request) => Promise<Response> {
   const tokenDigest = hash("sha256", operatorToken, "buffer");
 
   /** Digests are compared, so that neither length nor content of the token shows in the time it takes. */
@@ -31,7 +30,7 @@ export function createHandler({ database, operatorToken, signupCredit }: Deps): 
       if (!found) throw new EpithreError("unknown_url", "Cannot find this route: see functions/admin/README.md for the ones there are");
       if (request.method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer this method here: use POST");
       const asked = await read(request, found.schema);
-      const answer = await database.run((sql) => found.answer(sql, asked, signupCredit)).catch((thrown) => explain(found, thrown));
+      const answer = await database.run((sql) => found.answer(sql, asked, settings)).catch((thrown) => explain(found, thrown));
       return Response.json(answer ?? {});
     } catch (thrown) {
       return errorResponse(thrown);
@@ -55,12 +54,21 @@ async function read<Schema extends z.ZodType>(request: Request, schema: Schema):
   throw new EpithreError("invalid_request", `Cannot use body: ${problem}`, unknown ? {} : { param });
 }
 
-const refusalOf: Record<string, Refusal> = { EP404: "missing", EP409: "conflict", EP410: "over", "23505": "conflict", EP402: "short", "23514": "malformed" };
+const refusalOf: Record<string, Refusal> = {
+  EP404: "missing",
+  EP409: "conflict",
+  "23505": "conflict",
+  EP410: "past",
+  EP422: "mismatch",
+  EP402: "short",
+  "23514": "malformed",
+};
 
 const kindOf: Record<Refusal, ErrorKind> = {
   missing: "not_found",
   conflict: "conflict",
-  over: "conflict",
+  past: "invalid_request",
+  mismatch: "conflict",
   short: "insufficient_quota",
   malformed: "invalid_request",
 };

@@ -20,7 +20,7 @@ run(async () => {
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    handler: createHandler({ database, operatorToken: config.operatorToken, signupCredit }),
+    handler: createHandler({ database, operatorToken: config.operatorToken, retirementNoticeDays: config.retirementNoticeDays, signupCredit }),
     onStop: () => database.close(),
   });
 });

@@ -2,7 +2,10 @@
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import { microPerRupiah } from "#shared/money.ts";
-import type { ChangeLimits, ConfirmInvoice, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, FindInvoices, PostCredit, SuspendAccount } from "./schema.ts";
+import type {
+  ChangeLimits, ConfirmInvoice, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, FindInvoices, NamedModel, PostCredit,
+  ReadBooks, RetireModel, SuspendAccount,
+} from "./schema.ts";
 
 type Asked<Schema extends z.ZodType> = z.output<Schema>;
 
@@ -120,12 +123,21 @@ export async function enableModel(sql: Sql, { id, enabled }: Asked<typeof Enable
   await sql`select admin_set_model_enabled(${id}, ${enabled})`;
 }
 
+export async function announceRetirement(sql: Sql, { id, retiresAtMs }: Asked<typeof RetireModel>, noticeDays: number): Promise<void> {
+  await sql`select admin_announce_retirement(${id}, ${new Date(retiresAtMs)}, ${noticeDays}::integer * interval '1 day')`;
+}
+
+export async function withdrawRetirement(sql: Sql, { id }: Asked<typeof NamedModel>): Promise<void> {
+  await sql`select admin_withdraw_retirement(${id})`;
+}
+
 export async function createPrice(sql: Sql, asked: Asked<typeof CreatePrice>): Promise<number> {
   const effectiveAt = asked.effectiveAtMs === undefined ? null : new Date(asked.effectiveAtMs);
+  const lines = asked.lines.map(({ size, quality, imageMicro }) => ({ size, quality, image_micro: imageMicro }));
   const [row] = await sql<{ version: number }[]>`
     select admin_create_price(
       ${asked.model}, coalesce(${effectiveAt}::timestamptz, now()), ${asked.inputMicro}, ${asked.cachedInputMicro},
-      ${asked.outputMicro}, ${asked.imageMicro}
+      ${asked.outputMicro}, ${asked.imageMicro}, ${sql.json(lines)}
     ) as version
   `;
   return row!.version;
@@ -133,6 +145,76 @@ export async function createPrice(sql: Sql, asked: Asked<typeof CreatePrice>): P
 
 export async function confirmPurgeGap(sql: Sql): Promise<void> {
   await sql`select admin_confirm_purge_gap()`;
+}
+
+/** A day (UTC) of a model: what it was used for and charged, and what was lost of the price. */
+export interface BookedDay {
+  day: string;
+  model: string;
+  requests: number;
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+  reasoningTokens: number;
+  images: number;
+  costMicro: string;
+  lossRequests: number;
+  lossMicro: string;
+}
+
+export async function readBooks(sql: Sql, { from, to }: Asked<typeof ReadBooks>): Promise<BookedDay[]> {
+  const rows = await sql<Record<keyof BookedDay, string>[]>`
+    select
+      day::text as day, model, requests, prompt_tokens as "promptTokens", cached_tokens as "cachedTokens",
+      completion_tokens as "completionTokens", reasoning_tokens as "reasoningTokens", images, cost_micro::text as "costMicro",
+      loss_requests as "lossRequests", loss_micro::text as "lossMicro"
+    from admin_books(${from}, ${to})
+  `;
+  return rows.map((row) => ({
+    ...row,
+    requests: Number(row.requests),
+    promptTokens: Number(row.promptTokens),
+    cachedTokens: Number(row.cachedTokens),
+    completionTokens: Number(row.completionTokens),
+    reasoningTokens: Number(row.reasoningTokens),
+    images: Number(row.images),
+    lossRequests: Number(row.lossRequests),
+  }));
+}
+
+/** Requests that began before this time are all in the books. */
+export async function readBookedUntil(sql: Sql): Promise<Date | null> {
+  const [row] = await sql<{ at: Date | null }[]>`select admin_booked_until() as at`;
+  return row!.at;
+}
+
+export interface ReconciledModel {
+  model: string;
+  since: Date;
+  until: Date;
+  enginesMissing: number;
+  /** What the engines counted. */
+  engine: { promptTokens: number; completionTokens: number };
+  /** What was settled of the same time. */
+  ledger: { promptTokens: number; completionTokens: number };
+}
+
+export async function readReconciliation(sql: Sql, minutes: number): Promise<ReconciledModel[]> {
+  const rows = await sql<Record<string, any>[]>`
+    select
+      model, since, until, engines_missing as "enginesMissing", engine_prompt_tokens as "enginePrompt",
+      engine_completion_tokens as "engineCompletion", ledger_prompt_tokens as "ledgerPrompt",
+      ledger_completion_tokens as "ledgerCompletion"
+    from captured_tokens(${minutes}::integer * interval '1 minute')
+  `;
+  return rows.map(({ model, since, until, enginesMissing, ...tokens }) => ({
+    model,
+    since,
+    until,
+    enginesMissing,
+    engine: { promptTokens: Number(tokens.enginePrompt), completionTokens: Number(tokens.engineCompletion) },
+    ledger: { promptTokens: Number(tokens.ledgerPrompt), completionTokens: Number(tokens.ledgerCompletion) },
+  }));
 }
 
 export async function readBalance(sql: Sql, accountId: string): Promise<{ balanceMicro: bigint; availableMicro: bigint }> {

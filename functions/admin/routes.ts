@@ -4,6 +4,7 @@ import type { Sql } from "#shared/db.ts";
 import { EpithreError } from "#shared/errors.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
 import {
+  announceRetirement,
   changeLimits,
   closeAccount,
   confirmInvoice,
@@ -17,9 +18,13 @@ import {
   grantSignupCredit,
   postCredit,
   readBalance,
+  readBookedUntil,
+  readBooks,
+  readReconciliation,
   reinstateAccount,
   revokeKey,
   suspendAccount,
+  withdrawRetirement,
 } from "./queries.ts";
 import {
   ChangeLimits,
@@ -31,18 +36,22 @@ import {
   EnableModel,
   FindInvoices,
   NamedAccount,
+  NamedModel,
   Nothing,
   PostCredit,
+  ReadBooks,
+  ReadReconciliation,
+  RetireModel,
   RevokeKey,
   type signupCreditMoments,
   SuspendAccount,
 } from "./schema.ts";
 
 /**
- * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP402 and a
- * check. Its own texts could quote a row.
+ * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP422, EP402 and
+ * a check. Its own texts could quote a row.
  */
-export type Refusal = "missing" | "conflict" | "over" | "short" | "malformed";
+export type Refusal = "missing" | "conflict" | "past" | "mismatch" | "short" | "malformed";
 
 /** What a new account is given, and after what. */
 export interface SignupCredit {
@@ -50,12 +59,18 @@ export interface SignupCredit {
   after: (typeof signupCreditMoments)[number];
 }
 
+export interface Settings {
+  /** Days between the announcement of a model's retirement and its date, at least. */
+  retirementNoticeDays: number;
+  signupCredit: SignupCredit;
+}
+
 export interface Route<Schema extends z.ZodType> {
   /** What an error says that could not be done. */
   task: string;
   schema: Schema;
   refusals: Partial<Record<Refusal, string>>;
-  answer(sql: Sql, asked: z.output<Schema>, signupCredit: SignupCredit): Promise<object | void>;
+  answer(sql: Sql, asked: z.output<Schema>, settings: Settings): Promise<object | void>;
 }
 
 function route<Schema extends z.ZodType>(
@@ -116,8 +131,8 @@ export const routes: Record<string, Route<z.ZodType>> = {
   "/signup-credits": route(
     "grant signup credit",
     NamedAccount,
-    { missing: noAccount, over: closed },
-    async (sql, { accountId }, { micro, after }) => {
+    { missing: noAccount, conflict: closed },
+    async (sql, { accountId }, { signupCredit: { micro, after } }) => {
       if (after !== "operator") {
         throw new EpithreError("conflict", `Cannot grant signup credit: signup_credit_after is ${after}, so it is not for operators to give`);
       }
@@ -130,14 +145,50 @@ export const routes: Record<string, Route<z.ZodType>> = {
     ConfirmInvoice,
     {
       missing: "no invoice has this id",
-      conflict: "what was received is not its total, tax included; see /invoices/find, and settle the difference with the payer",
-      over: "it is cancelled, or its account closed; send the transfer back, or have the account ask for a new invoice",
+      mismatch: "what was received is not its total, tax included; see /invoices/find, and settle the difference with the payer",
+      conflict: "it is cancelled, or its account closed; send the transfer back, or have the account ask for a new invoice",
     },
-    async (sql, asked, { micro, after }) => ({ eventId: await confirmInvoice(sql, asked, after === "first_transfer" ? micro : null) }),
+    async (sql, asked, { signupCredit: { micro, after } }) => ({ eventId: await confirmInvoice(sql, asked, after === "first_transfer" ? micro : null) }),
   ),
   "/models": route("enter model", CreateModel, { conflict: "a model has this name already" }, createModel),
   "/models/enable": route("change model", EnableModel, { missing: noModel }, enableModel),
-  "/prices": route("set price", CreatePrice, { missing: noModel }, async (sql, asked) => ({ version: await createPrice(sql, asked) })),
+  "/models/retire": route(
+    "announce retirement",
+    RetireModel,
+    {
+      missing: noModel,
+      conflict: "it is announced already; withdraw that first",
+      past: "its date is sooner than the notice that users get (setting retirement_notice_days)",
+    },
+    (sql, asked, { retirementNoticeDays }) => announceRetirement(sql, asked, retirementNoticeDays),
+  ),
+  "/models/retire/withdraw": route(
+    "withdraw retirement",
+    NamedModel,
+    { missing: "no model has this name, or its retirement is not announced", past: "its date has passed" },
+    withdrawRetirement,
+  ),
+  "/prices": route(
+    "set price",
+    CreatePrice,
+    {
+      missing: noModel,
+      conflict: "a line is given twice, or the model makes no images and has lines",
+      past: "its time has passed; leave it out for a price that is in force at once",
+    },
+    async (sql, asked) => ({ version: await createPrice(sql, asked) }),
+  ),
+  "/books": route("read books", ReadBooks, {}, async (sql, asked) => ({
+    bookedUntil: await readBookedUntil(sql),
+    days: await readBooks(sql, asked),
+  })),
+  "/reconciliation": route("read reconciliation", ReadReconciliation, {}, async (sql, { minutes }) => ({
+    models: (await readReconciliation(sql, minutes)).map((each) => {
+      const engine = each.engine.promptTokens + each.engine.completionTokens;
+      const ledger = each.ledger.promptTokens + each.ledger.completionTokens;
+      return { ...each, captureRate: engine === 0 ? null : ledger / engine, gapTokens: engine - ledger };
+    }),
+  })),
   "/purge/confirm": route("confirm gap", Nothing, { missing: "purge has refused nothing" }, confirmPurgeGap),
   "/balance": route("read balance", NamedAccount, { missing: noAccount }, async (sql, { accountId }) => {
     const { balanceMicro, availableMicro } = await readBalance(sql, accountId);

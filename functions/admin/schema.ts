@@ -1,6 +1,6 @@
 /** What operators may ask for. */
 import { z } from "zod";
-import { modelKinds, scopes } from "#shared/policy.ts";
+import { imageQualities, modelKinds, scopes } from "#shared/policy.ts";
 
 const accountId = z.uuid();
 const modelId = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$/, "must be letters, digits and . _ : / - (128 at most)");
@@ -81,7 +81,19 @@ export const CreateModel = z.strictObject({
   templateTokens: tokens,
   imageTokensMax: tokens,
 });
+/** From this time on the model is refused; its recent users get a mail, so it is at least the notice ahead. */
+export const RetireModel = z.strictObject({ id: modelId, retiresAtMs: z.int().positive().max(8_640_000_000_000_000) });
+export const NamedModel = z.strictObject({ id: modelId });
 export const EnableModel = z.strictObject({ id: modelId, enabled: z.boolean() });
+
+/** Images of one size, one quality or both at a price of their own. */
+const PriceLine = z
+  .strictObject({
+    size: z.string().regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, "must be WIDTHxHEIGHT in pixels, such as 1024x1024").nullable().default(null),
+    quality: z.enum(imageQualities).nullable().default(null),
+    imageMicro: priceMicro,
+  })
+  .refine(({ size, quality }) => size !== null || quality !== null, "must name a size, a quality or both: the price itself is for all others");
 
 /** Without a time the price is in force at once. */
 export const CreatePrice = z.strictObject({
@@ -91,6 +103,7 @@ export const CreatePrice = z.strictObject({
   cachedInputMicro: priceMicro,
   outputMicro: priceMicro,
   imageMicro: priceMicro,
+  lines: z.array(PriceLine).max(64).default([]),
 });
 
 /** After what an account gets its signup credit (infra/decisions/0009-invoices.md). */
@@ -109,5 +122,14 @@ export const FindInvoices = z.union([
 
 /** What the bank says that came in, tax included. */
 export const ConfirmInvoice = z.strictObject({ invoiceId: z.uuid(), receivedRupiah: z.int().min(1).max(2_000_000_000) });
+/** Days (UTC) from the first to the last, both included. */
+const booksDaysMax = 92;
+export const ReadBooks = z
+  .strictObject({ from: z.iso.date(), to: z.iso.date() })
+  .refine(({ from, to }) => from <= to, { path: ["to"], message: "must not be before `from`" })
+  .refine(({ from, to }) => Date.parse(to) - Date.parse(from) < booksDaysMax * 86_400_000, { path: ["to"], message: `must be less than ${booksDaysMax} days after \`from\`` });
+
+/** Over how many of the last minutes that are known; readings are kept for 30 days. */
+export const ReadReconciliation = z.strictObject({ minutes: z.int().min(5).max(43_200).default(60) });
 
 export const Nothing = z.strictObject({});

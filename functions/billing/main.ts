@@ -36,7 +36,7 @@ run(async () => {
     log,
     bodyBytesMax,
     handlerPath: "/v1/",
-    handler: createBillingPages({ accountOf, database, invoices }),
+    handler: createBillingPages({ accountOf, database, clock: systemClock, invoices }),
     nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs, invoices }).node,
     async onStop() {
       await Promise.all([database.close(), keyAuth.close()]);

@@ -1,20 +1,22 @@
-/** What an account sees and does of its money: the public routes of billing, each with the account's own API key. */
+/**
+ * The public routes of billing: what an account sees and does of its money, each with the account's own API key; and the
+ * price list, for everybody.
+ */
 import type { AccountOf } from "#shared/caller.ts";
-import type { DatabasePool } from "#shared/db-pool.ts";
 import { formatRupiah } from "#shared/money.ts";
 import { createPublicHandler, type PublicRoute } from "#shared/public.ts";
 import { invoiceRoutes } from "./invoice-routes.ts";
 import type { InvoiceSettings } from "./invoices.ts";
+import { priceListRoute, type PriceListDeps } from "./price-list.ts";
 import { findBalance } from "./queries.ts";
 
-export interface PublicDeps {
+export interface PublicDeps extends PriceListDeps {
   accountOf: AccountOf;
-  database: DatabasePool;
   invoices: InvoiceSettings;
 }
 
 export function createBillingPages(deps: PublicDeps): (request: Request) => Promise<Response> {
-  return createPublicHandler([...accountRoutes(deps), ...invoiceRoutes(deps)]);
+  return createPublicHandler([priceListRoute(deps), ...accountRoutes(deps), ...invoiceRoutes(deps)]);
 }
 
 function accountRoutes({ accountOf, database }: PublicDeps): PublicRoute[] {

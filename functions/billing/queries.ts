@@ -125,6 +125,10 @@ export async function findPriceBook(sql: Sql): Promise<Model[]> {
       'templateTokens', m.template_tokens,
       'imageTokensMax', m.image_tokens_max,
       'enabled', m.enabled,
+      'retirement', case when m.retires_at is not null then json_build_object(
+        'announcedAtMs', floor(extract(epoch from m.retirement_announced_at) * 1000),
+        'retiresAtMs', floor(extract(epoch from m.retires_at) * 1000)
+      ) end,
       'prices', json_agg(
         json_build_object(
           'version', p.version,
@@ -132,12 +136,19 @@ export async function findPriceBook(sql: Sql): Promise<Model[]> {
           'inputMicro', p.input_micro,
           'cachedInputMicro', p.cached_input_micro,
           'outputMicro', p.output_micro,
-          'imageMicro', p.image_micro
+          'imageMicro', p.image_micro,
+          'lines', (
+            select coalesce(json_agg(
+              json_build_object('version', l.version, 'size', l.size, 'quality', l.quality, 'imageMicro', l.image_micro)
+              order by l.version
+            ), '[]')
+            from prices l where l.line_of = p.version
+          )
         ) order by p.effective_at desc, p.version desc
       )
     ) as model
     from models m
-    join prices p on p.model_id = m.id
+    join prices p on p.model_id = m.id and p.line_of is null
     where p.effective_at >= coalesce((
       select max(past.effective_at) from prices past
       where past.model_id = m.id and past.effective_at <= now() - interval '1 hour'

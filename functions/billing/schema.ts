@@ -1,6 +1,6 @@
 /** What may enter and leave billing. Amounts are micro-rupiah (shared/money.ts). */
 import { z } from "zod";
-import { modelKinds } from "#shared/policy.ts";
+import { imageQualities, modelKinds } from "#shared/policy.ts";
 
 const micro = z.int().min(0);
 
@@ -100,7 +100,15 @@ export const BalanceAnswer = z.strictObject({
 
 export const PriceBookRequest = z.strictObject({});
 
-/** One immutable version of a model's price; micro-rupiah for each token or image. */
+/** Images of this size, quality or both (`null`: any): a price version of its own, all else as in the price. */
+export const PriceLine = z.strictObject({
+  version: z.int().positive(),
+  size: z.string().nullable(),
+  quality: z.enum(imageQualities).nullable(),
+  imageMicro: micro,
+});
+
+/** One immutable version of a model's price; micro-rupiah for each token or image that no line names. */
 export const Price = z.strictObject({
   version: z.int().positive(),
   effectiveAtMs: z.int(),
@@ -108,6 +116,7 @@ export const Price = z.strictObject({
   cachedInputMicro: micro,
   outputMicro: micro,
   imageMicro: micro,
+  lines: z.array(PriceLine),
 });
 export type Price = z.output<typeof Price>;
 
@@ -122,6 +131,8 @@ export const Model = z.strictObject({
   /** The most tokens that one image can become. */
   imageTokensMax: z.int().min(0),
   enabled: z.boolean(),
+  /** Announced: from its time on the model is refused. */
+  retirement: z.strictObject({ announcedAtMs: z.int(), retiresAtMs: z.int() }).nullable(),
   /** Newest first; the one in force is the first whose time has come. */
   prices: z.array(Price).min(1),
 });

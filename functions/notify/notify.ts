@@ -4,7 +4,7 @@ import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import type { Attachment, Mailer } from "#shared/mail.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
-import { type DueMail, finishMail, takeMail } from "./queries.ts";
+import { type DueMail, finishMail, queueRetirementMail, takeMail } from "./queries.ts";
 import type { NotifyAnswer } from "./schema.ts";
 import { templates } from "./templates.ts";
 
@@ -23,6 +23,9 @@ const attemptsMax = 12;
 /** Failures after which a run ends: the relay is away, and trying every mail would only use up their attempts. */
 const failuresMax = 5;
 
+/** Milliseconds of a run for finding whom a retirement concerns: mail that waits has the rest. */
+const queueMsMax = 15_000;
+
 /** Milliseconds after which a run takes no more mail: the next run, a minute later, goes on. */
 const runMsMax = 45_000;
 
@@ -40,8 +43,14 @@ export function createNotify({ open, mailer, attachmentsOf, log }: Deps): () => 
     }
   }
 
+  async function queueRetirements(connection: Sql): Promise<void> {
+    const deadline = performance.now() + queueMsMax;
+    while (performance.now() < deadline && (await queueRetirementMail(connection)));
+  }
+
   async function sendDue(connection: Sql): Promise<NotifyAnswer> {
     const deadline = performance.now() + runMsMax;
+    await queueRetirements(connection);
     let sent = 0;
     let failed = 0;
     try {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** What a mail can be about; each has its words in templates.ts. */
-export const mailTemplates = ["welcome", "invoice", "receipt"] as const;
+export const mailTemplates = ["welcome", "model_retirement", "invoice", "receipt"] as const;
 export type MailTemplate = (typeof mailTemplates)[number];
 
 /** What a mail is about; a template takes one of them or none. */
@@ -12,6 +12,8 @@ export interface About {
   /** `2026-11`. */
   month: string | null;
   model: string | null;
+  /** `2026-11-30`: when the model is retired (UTC), where that is announced. */
+  retiresOn: string | null;
 }
 
 export const NotifyAnswer = z.strictObject({ sent: z.int(), failed: z.int() });

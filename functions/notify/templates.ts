@@ -36,6 +36,28 @@ answer this mail and we will erase it.
 Epithre
 `,
   }),
+  model_retirement: ({ model, retiresOn }) => ({
+    subject: `Model ${model} akan dihentikan / The model ${model} will be retired`,
+    text: `Halo,
+
+model ${model},
+yang dipakai akun Anda dalam 90 hari terakhir, akan dihentikan pada
+${retiresOn} (UTC). Sejak saat itu panggilan ke model ini ditolak.
+
+Daftar model beserta harganya: GET /v1/prices
+
+
+Hello,
+
+the model ${model},
+which your account used in the last 90 days, will be retired on
+${retiresOn} (UTC). From then on calls to it are refused.
+
+The models on offer and their prices: GET /v1/prices
+
+Epithre
+`,
+  }),
   invoice: () => ({
     subject: "Faktur isi ulang kredit Epithre / Your Epithre invoice",
     text: `Halo,

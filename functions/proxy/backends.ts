@@ -1,10 +1,10 @@
 /** The inference engines: which one takes a call, and what is known of their health. */
 import { Pool } from "undici";
+import { type BackendConfig, pathPrefixOf } from "#shared/backends.ts";
 import type { Clock } from "#shared/clock.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
-import type { BackendConfig } from "./config.ts";
-import { createPrivateLookup } from "./private-address.ts";
+import { createPrivateLookup } from "#shared/private-address.ts";
 
 /** Failures in a row, before any byte of an answer, after which a backend gets no calls for a while. */
 const failuresToOpen = 5;
@@ -61,7 +61,7 @@ export function createBackends({ configs, firstByteTimeoutMs, idleTimeoutMs, clo
         connect: { timeout: connectTimeoutMs, lookup: createPrivateLookup() },
       }),
       inFlight: 0,
-      pathPrefix: url.pathname.replace(/\/(v1\/?)?$/, ""),
+      pathPrefix: pathPrefixOf(config),
       get healthy() {
         return failures < failuresToOpen || clock.monotonicMs() >= leftAloneUntilMs;
       },

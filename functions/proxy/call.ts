@@ -1,9 +1,11 @@
 /** One admitted call: its worst case in tokens and money, and the body as a backend may see it. */
 import { createHmac } from "node:crypto";
+import type { BackendConfig } from "#shared/backends.ts";
 import { EpithreError } from "#shared/errors.ts";
 import { holdMicroMax, type MicroRupiah } from "#shared/money.ts";
+import { priceOf } from "#shared/pricing.ts";
 import type { Model, Price } from "../billing/schema.ts";
-import type { BackendConfig } from "./config.ts";
+import { dearestImagePrice } from "./image-price.ts";
 import type { Inspection } from "./inspection.ts";
 import { editMembers, splice, type Edit } from "./json-members.ts";
 import type { Endpoint } from "./routes.ts";
@@ -51,7 +53,8 @@ export function admit(endpoint: Endpoint, model: Model, price: Price, inspection
     completionTokensMax: prompts * choices * (outputLimit ?? (endpoint.kind === "image" ? model.outputTokensMax : 0)),
     imagesMax: endpoint.kind === "image" ? choices : 0,
   };
-  return { endpoint, model, price, inspection, bounds, outputLimit, holdMicro: worstCaseMicro(bounds, price) };
+  const dearest = endpoint.kind === "image" ? dearestImagePrice(price, inspection) : price;
+  return { endpoint, model, price, inspection, bounds, outputLimit, holdMicro: worstCaseMicro(bounds, dearest) };
 }
 
 /**
@@ -85,6 +88,21 @@ function worstCaseMicro(bounds: Bounds, price: Price): MicroRupiah {
   return micro;
 }
 
+/**
+ * The call with the largest output limit that `microMax` pays for, its own at the most; `undefined` where not one token
+ * fits, or where it has no limit to clamp.
+ */
+export function clamp(call: Call, microMax: MicroRupiah): Call | undefined {
+  if (microMax >= call.holdMicro) return call;
+  if (call.outputLimit === null) return undefined;
+  const answers = call.inspection.prompts * call.inspection.choices;
+  const promptMicro = call.holdMicro - call.bounds.completionTokensMax * call.price.outputMicro;
+  const outputLimit = Math.floor((microMax - promptMicro) / (answers * call.price.outputMicro));
+  if (!(outputLimit >= 1)) return undefined;
+  const bounds = { ...call.bounds, completionTokensMax: answers * outputLimit };
+  return { ...call, bounds, outputLimit, holdMicro: worstCaseMicro(bounds, call.price) };
+}
+
 /** Bytes of a token, and tokens of output, that a call is taken to have before it runs, for its key's limit. */
 const likelyBytesPerToken = 4;
 const likelyOutputTokens = 256;
@@ -104,19 +122,8 @@ export function likelyTokens({ endpoint, model, inspection, bounds, outputLimit 
 }
 
 /** Never more than the hold: the price and the bound were fixed when it was taken. */
-export function costMicro(call: Call, usage: Usage): MicroRupiah {
-  const { price, holdMicro } = call;
-  const micro =
-    (usage.promptTokens - usage.cachedTokens) * price.inputMicro +
-    usage.cachedTokens * price.cachedInputMicro +
-    usage.completionTokens * price.outputMicro +
-    usage.images * price.imageMicro;
-  return Math.min(micro, holdMicro);
-}
-
-/** The version in force at `nowMs`; versions come newest first. */
-export function priceInForce(model: Model, nowMs: number): Price | undefined {
-  return model.prices.find((price) => price.effectiveAtMs <= nowMs);
+export function costMicro(call: Call, usage: Usage, price = call.price): MicroRupiah {
+  return Math.min(priceOf(usage, price), call.holdMicro);
 }
 
 export interface ForwardedBody {
@@ -153,7 +160,7 @@ function ownFields(call: Call, type: BackendConfig["type"], cacheSalt: string): 
   const fields = new Map<string, string>();
   if (endpoint.kind === "image") fields.set("response_format", `"b64_json"`);
   if (endpoint.kind !== "chat") return fields;
-  if (!limitStands(inspection)) fields.set("max_tokens", String(outputLimit));
+  if (!limitStands(call)) fields.set("max_tokens", String(outputLimit));
   if (inspection.stream) {
     fields.set("stream_options", `{"include_usage":true${type === "openai" ? "" : `,"continuous_usage_stats":true`}}`);
   }
@@ -162,9 +169,9 @@ function ownFields(call: Call, type: BackendConfig["type"], cacheSalt: string): 
 }
 
 /** Every engine reads `max_tokens`, some read nothing else; a limit of `null` is none. */
-function limitStands({ members, outputLimit }: Inspection): boolean {
-  const limits = members.filter(({ key }) => key === "max_tokens" || key === "max_completion_tokens");
-  return outputLimit !== null && limits.length === 1 && limits[0]!.key === "max_tokens";
+function limitStands({ inspection, outputLimit }: Call): boolean {
+  const limits = inspection.members.filter(({ key }) => key === "max_tokens" || key === "max_completion_tokens");
+  return outputLimit === inspection.outputLimit && limits.length === 1 && limits[0]!.key === "max_tokens";
 }
 
 function jsonEdits(call: Call, dropped: ReadonlySet<number>, ours: Map<string, string>): Edit[] {

@@ -1,19 +1,8 @@
 /** Everything that the proxy is configured by. */
 import { z } from "zod";
-import { jsonSetting, secret, setting } from "#shared/config.ts";
+import { backendsSetting } from "#shared/backends.ts";
+import { secret, setting } from "#shared/config.ts";
 import { DigestChainText } from "#shared/digest-chain.ts";
-import { mayBePrivate } from "./private-address.ts";
-
-/**
- * `models: null` takes every model of the price book. `type` decides which fields the engine may see: `vllm` and
- * `simulated` take vLLM's extensions and report usage in every chunk, `openai` takes OpenAI's own fields only.
- */
-const Backend = z.strictObject({
-  url: z.url({ protocol: /^https?$/ }).refine(mayBePrivate, "names a backend on a public address: engines stand on the private network"),
-  models: z.array(z.string()).nullable(),
-  type: z.enum(["vllm", "openai", "simulated"]),
-});
-export type BackendConfig = z.output<typeof Backend>;
 
 const milliseconds = (fallback: number) => z.coerce.number().int().positive().default(fallback);
 
@@ -21,7 +10,7 @@ export const configShape = {
   keyAuthUrl: setting("key_auth_url", z.url()),
   billingUrl: setting("billing_url", z.url()),
   usageRecordUrl: setting("usage_record_url", z.url()),
-  backends: setting("backends", jsonSetting(z.array(Backend).min(1).max(64))),
+  backends: setting("backends", backendsSetting),
   /** The longest stream. Every time-out outside the proxy must exceed it. */
   streamLimitMs: setting("stream_limit_ms", milliseconds(15 * 60_000)),
   /** From the request to the engine's first byte; a whole JSON answer is generated within it. */

@@ -33,8 +33,8 @@ export interface Forwarded {
   contentType: string;
   headers: FlatHeaders;
   bodyFor(backend: Backend): { bytes: Buffer; ignoredFields: number };
-  /** Commits what the request used; resolves with the charge. */
-  settle(usage: Usage, status: number): Promise<number>;
+  /** Commits what the request used; resolves with the charge. `price` is the call's own, or the line of it that counts. */
+  settle(usage: Usage, status: number, price?: Call["price"]): Promise<number>;
   /** No backend took the call: it had no effect, so nothing is recorded of it. */
   abandon(): void;
   /** Registers a way to end this call from outside (suspension); answers how to unregister it. */
@@ -123,12 +123,13 @@ export function forward({ backends, streamLimitMs, onUsageSource }: ForwardDeps,
       }
       const answer = readAnswer(call, body);
       if (!answer) {
+        meter({ usage: noUsage, source: "invalid" });
         broken(backendFailed());
         return;
       }
       if (!close()) return;
       try {
-        const charged = await forwarded.settle(meter(answer), 200);
+        const charged = await forwarded.settle(meter(answer), 200, answer.price);
         sendJson(response, requestId, answer.withCost(charged), answerHeaders());
       } catch (thrown) {
         sendError(request, response, requestId, thrown, answerHeaders());

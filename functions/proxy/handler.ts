@@ -3,10 +3,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "#shared/clock.ts";
 import { EpithreError } from "#shared/errors.ts";
 import { uuidv7 } from "#shared/ids.ts";
+import { priceInForce } from "#shared/pricing.ts";
 import type { Verdict } from "../key-auth/schema.ts";
 import type { Backends } from "./backends.ts";
 import { readBody, type BodyBudget } from "./body.ts";
-import { admit, bodyFor, costMicro, likelyTokens, priceInForce, type Call, type Usage } from "./call.ts";
+import { admit, bodyFor, clamp, costMicro, likelyTokens, type Call, type Usage } from "./call.ts";
 import { forward } from "./forward.ts";
 import { idempotencyKeyIn, type Claim, type Claims } from "./idempotency.ts";
 import type { Inspection } from "./inspection.ts";
@@ -16,6 +17,7 @@ import { listModels, oneModel, ownKey, type Balance } from "./listings.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { PriceBook } from "./price-book.ts";
 import type { RateLimits, TokensTaken } from "./rate-limits.ts";
+import { refuseRetired, withRetirement } from "./retirement.ts";
 import { sendError, sendJson, sendPreflight, type FlatHeaders } from "./responses.ts";
 import { routeOf, type Endpoint, type Route } from "./routes.ts";
 import type { RunningCalls } from "./running-calls.ts";
@@ -101,6 +103,7 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   const { request, response } = exchange;
   requireScope(verdict, endpoint);
   const idempotencyKey = idempotencyKeyIn(request.headers);
+  const isClampable = clampAsked(request);
   await rateLimits.takeRequest(verdict);
   exchange.headers = rateLimits.headersOf(verdict);
   settlements.checkRoom();
@@ -109,16 +112,24 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     const contentType = request.headers["content-type"] ?? "";
     const { bytes, inspection } = await inspector.inspect(endpoint, held.bytes, contentType);
     const model = allowedModel(deps.priceBook.model(inspection.model), verdict, endpoint);
-    const price = priceInForce(model, deps.clock.wallMs());
+    refuseRetired(model, deps.clock.wallMs());
+    const price = priceInForce(model.prices, deps.clock.wallMs());
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
-    const call = admit(endpoint, model, price, inspection);
+    const admitted = admit(endpoint, model, price, inspection);
     await checkAgain(deps, exchange);
-    const tokens = await rateLimits.takeTokens(verdict, likelyTokens(call));
+    const tokens = await rateLimits.takeTokens(verdict, likelyTokens(admitted));
     try {
-      exchange.headers = rateLimits.headersOf(verdict);
-      const take = () => leases.take(verdict.accountId, call.holdMicro, budgetedKey(verdict));
-      const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, call, idempotencyKey);
+      exchange.headers = withRetirement(rateLimits.headersOf(verdict), model);
+      let call = admitted;
+      const fit = (spareMicro: number) => {
+        const smaller = clamp(admitted, spareMicro);
+        if (smaller) call = smaller;
+        return smaller?.holdMicro;
+      };
+      const take = () => leases.take(verdict.accountId, admitted.holdMicro, budgetedKey(verdict), isClampable ? fit : undefined);
+      const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, admitted, idempotencyKey);
       const hold = claim ? await claim.hold(take) : await take();
+      if (call !== admitted) exchange.headers = [...exchange.headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
       const abandon = () => {
         hold.release(0);
         claim?.release();
@@ -131,6 +142,14 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   } finally {
     held.release();
   }
+}
+
+/** The caller opted in: where the account cannot pay for the worst case, the output limit is lowered until it can. */
+function clampAsked(request: IncomingMessage): boolean {
+  const asked = request.headers["x-epithre-clamp"];
+  if (asked === undefined || asked === "false") return false;
+  if (asked === "true") return true;
+  throw new EpithreError("invalid_request", "Cannot use header x-epithre-clamp: send true, or leave it out");
 }
 
 /** The key, where its calls are paid out of a lease of its own. */
@@ -181,7 +200,7 @@ function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, aside
       headers,
       contentType: body.contentType,
       bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, deps.cacheSaltOf(accountId)),
-      settle: (usage, status) => settle(deps, exchange, verdict, call, aside, usage, status),
+      settle: (usage, status, price) => settle(deps, exchange, verdict, call, aside, usage, status, price),
       abandon: aside.abandon,
       onCut: (cut) => runningCalls.add(accountId, cut),
     },
@@ -196,6 +215,7 @@ function settle(
   { hold, tokens }: SetAside,
   usage: Usage,
   status: number,
+  price = call.price,
 ): Promise<number> {
   tokens.release(usage.promptTokens + usage.completionTokens);
   metrics.used(call.model.id, usage);
@@ -207,9 +227,9 @@ function settle(
       leaseId: hold.leaseId,
       model: call.model.id,
       endpoint: call.endpoint.name,
-      priceVersion: call.price.version,
+      priceVersion: price.version,
       ...usage,
-      costMicro: costMicro(call, usage),
+      costMicro: costMicro(call, usage, price),
       latencyMs: Math.round(clock.monotonicMs() - startedAtMs),
       status,
     },

@@ -6,7 +6,7 @@ import { EpithreError } from "#shared/errors.ts";
 import { membersOf, type Member } from "./json-members.ts";
 import { partsOf } from "./multipart.ts";
 import type { Endpoint, EndpointName } from "./routes.ts";
-import { bodySchemas } from "./schema.ts";
+import { bodySchemas, forwardedFields } from "./schema.ts";
 
 /** What the proxy needs to know of a body to price, check and edit it. */
 export interface Inspection {
@@ -21,6 +21,9 @@ export interface Inspection {
   choices: number;
   /** The caller's own limit, the smaller one where two are given; `null` where none is. */
   outputLimit: number | null;
+  /** What the engine sees of the form of images; `null` leaves it to the engine. */
+  size: string | null;
+  quality: string | null;
   /** Bytes that can become tokens: everything but inline pictures; beyond any context with other media. */
   textBytes: number;
   /** Inline images and other media in the prompt. */
@@ -108,7 +111,15 @@ function summary(name: EndpointName, body: Body) {
     prompts: promptsIn(name === "completions" ? body.prompt : name === "embeddings" ? body.input : undefined),
     choices,
     outputLimit: limits.length > 0 ? Math.min(...limits) : null,
+    size: formOf(name, "size", body),
+    quality: formOf(name, "quality", body),
   };
+}
+
+/** Only what is forwarded decides a price: an engine that does not see it does not follow it. */
+function formOf(name: EndpointName, key: "size" | "quality", body: Body): string | null {
+  const value = body[key];
+  return typeof value === "string" && value !== "auto" && forwardedFields[name].openai.has(key) ? value : null;
 }
 
 function promptsIn(prompt: unknown): number {

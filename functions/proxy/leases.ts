@@ -18,6 +18,7 @@ import {
   SyncAnswer,
   type Grant,
 } from "../billing/schema.ts";
+import { refusal, type Refusal } from "./lease-refusal.ts";
 
 /** Milliseconds between two reports on the leases held here; a recall is answered within it. */
 const syncMs = 250;
@@ -38,6 +39,8 @@ const waitMsMax = 3_000;
 /** Milliseconds that a refusal stands while nothing was released: a broke account asks the database rarely. */
 const refusedMs = 250;
 const callTimeoutMs = 2_500;
+/** Calls for grants under way: billing has as many connections. Accounts that ask meanwhile share the next call. */
+const grantCallsMax = 4;
 /** Holds that may wait for one account's money. */
 const waitingMax = 2_000;
 
@@ -61,8 +64,12 @@ interface Lease {
   recalled: boolean;
 }
 
+/** The most that may be held instead of the whole amount when an account has only `spareMicro`; `undefined` for nothing. */
+export type Fit = (spareMicro: MicroRupiah) => MicroRupiah | undefined;
+
 interface Waiting {
   amountMicro: MicroRupiah;
+  fit: Fit | undefined;
   sinceMs: number;
   resolve(hold: Hold): void;
   reject(error: EpithreError): void;
@@ -79,18 +86,16 @@ interface Account {
   askAtMs: number;
   grantedMicro: MicroRupiah;
   grantedAtMs: number;
-  refused: { leastMicro: MicroRupiah; untilMs: number; why: Refusal } | undefined;
+  refused: { leastMicro: MicroRupiah; spareMicro: MicroRupiah; untilMs: number; why: Refusal } | undefined;
 }
-
-type Refusal = Extract<Grant, { outcome: "insufficient" | "over_budget" }>;
 
 export interface Leases {
   /**
-   * Sets `amountMicro` aside. Synchronous when the lease has it. `keyId` where the key has a monthly budget. Throws
-   * `insufficient_quota` when the account cannot pay for it, `budget_exceeded` when the budget cannot, `unavailable`
-   * when billing does not answer.
+   * Sets `amountMicro` aside. Synchronous when the lease has it. `keyId` where the key has a monthly budget. With `fit`
+   * an account that cannot pay for it all is held what `fit` answered last. Throws `insufficient_quota` when the account
+   * cannot pay for it, `budget_exceeded` when the budget cannot, `unavailable` when billing does not answer.
    */
-  take(accountId: string, amountMicro: MicroRupiah, keyId?: string): Hold | Promise<Hold>;
+  take(accountId: string, amountMicro: MicroRupiah, keyId?: string, fit?: Fit): Hold | Promise<Hold>;
   readonly open: number;
   /** Gives everything back that is not held. */
   close(): Promise<void>;
@@ -105,7 +110,8 @@ export interface LeasesDeps {
 
 export function createLeases({ billing, clock, log, replicaId = randomUUID() }: LeasesDeps): Leases {
   const accounts = new Map<string, Account>();
-  let asking = new Set<Account>();
+  const asking = new Set<Account>();
+  let grantCalls = 0;
   let syncFailing = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -174,10 +180,16 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
     asking.add(account);
   }
 
-  async function grantAll(): Promise<void> {
-    const all = [...asking];
-    asking = new Set();
-    for (let at = 0; at < all.length; at += grantsPerCallMax) void grantBatch(all.slice(at, at + grantsPerCallMax));
+  function grantAll(): void {
+    while (asking.size > 0 && grantCalls < grantCallsMax) {
+      const batch = [...asking].slice(0, grantsPerCallMax);
+      for (const account of batch) asking.delete(account);
+      grantCalls += 1;
+      void grantBatch(batch).finally(() => {
+        grantCalls -= 1;
+        grantAll();
+      });
+    }
   }
 
   async function grantBatch(batch: Account[]): Promise<void> {
@@ -227,13 +239,14 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
     }
     if (account.waiting.length === 0) return;
     const nowMs = clock.monotonicMs();
-    account.refused = { leastMicro: account.waiting[0]!.amountMicro, untilMs: nowMs + refusedMs, why: grant };
-    const spare = freeMicro(account.lease, nowMs) + grant.availableMicro;
+    const spareMicro = freeMicro(account.lease, nowMs) + grant.availableMicro;
+    account.refused = { leastMicro: account.waiting[0]!.amountMicro, spareMicro, untilMs: nowMs + refusedMs, why: grant };
     const waiting = account.waiting;
     account.waiting = [];
     for (const each of waiting) {
-      if (each.amountMicro > spare) each.reject(refusal(grant, each.amountMicro));
-      else account.waiting.push(each);
+      const fittingMicro = each.amountMicro > spareMicro ? each.fit?.(spareMicro) : each.amountMicro;
+      if (fittingMicro === undefined) each.reject(refusal(grant, each.amountMicro));
+      else account.waiting.push({ ...each, amountMicro: fittingMicro });
     }
     serveWaiting(account);
   }
@@ -317,7 +330,8 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
   timer = setTimeout(loop, syncMs);
 
   return {
-    take(accountId, amountMicro, keyId) {
+    take(accountId, wholeMicro, keyId, fit) {
+      let amountMicro = wholeMicro;
       if (!Number.isSafeInteger(amountMicro) || amountMicro < 0) throw new RangeError("a hold is a number of micro-rupiah");
       const account = accountOf(accountId, keyId);
       if (account.waiting.length === 0) {
@@ -329,14 +343,18 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       }
       const nowMs = clock.monotonicMs();
       const { refused } = account;
-      if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) throw refusal(refused.why, amountMicro);
+      if (refused && nowMs < refused.untilMs && amountMicro >= refused.leastMicro) {
+        const fittingMicro = fit?.(refused.spareMicro);
+        if (fittingMicro === undefined) throw refusal(refused.why, amountMicro);
+        amountMicro = fittingMicro;
+      }
       if (account.waiting.length >= waitingMax) {
         throw new EpithreError("overloaded", "Cannot reserve credit now: too many requests of this account wait. Try again.", {
           retryAfterS: 1,
         });
       }
       return new Promise((resolve, reject) => {
-        account.waiting.push({ amountMicro, sinceMs: nowMs, resolve, reject });
+        account.waiting.push({ amountMicro, fit, sinceMs: nowMs, resolve, reject });
         ask(account);
       });
     },
@@ -369,19 +387,4 @@ function extend(lease: Lease, sentAtMs: number, ttlMs: number): void {
 /** Asks ahead only while billing gives more than what was needed: near zero balance every hold is exact. */
 function runsLow({ lease, grantedMicro }: Account): boolean {
   return lease !== undefined && grantedMicro > 0 && lease.leftMicro - lease.heldMicro < grantedMicro * lowShare;
-}
-
-function refusal(why: Refusal, neededMicro: MicroRupiah): EpithreError {
-  const have = `${Math.floor(why.availableMicro / 10_000) / 100} rupiah`;
-  const need = `${Math.ceil(neededMicro / 10_000) / 100} rupiah`;
-  if (why.outcome === "insufficient") {
-    return new EpithreError(
-      "insufficient_quota",
-      `Cannot reserve the most this request can cost: ${have} available, ${need} needed. Top up, or ask for fewer tokens.`,
-    );
-  }
-  return new EpithreError(
-    "budget_exceeded",
-    `Cannot reserve the most this request can cost: ${have} left of the key's monthly budget, ${need} needed. It renews at ${new Date(why.renewsAtMs).toISOString()}; raise it, or ask for fewer tokens.`,
-  );
 }

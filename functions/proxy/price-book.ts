@@ -3,8 +3,8 @@ import { EpithreError } from "#shared/errors.ts";
 import type { InternalClient } from "#shared/http.ts";
 import { PriceBookAnswer, type Model } from "../billing/schema.ts";
 
-/** Milliseconds between two polls: a model switched off at once is gone within this. */
-const pollMs = 1_000;
+/** Milliseconds between two polls: with the poll itself, a model that is switched off is gone within a second. */
+const pollMs = 750;
 const callTimeoutMs = 2_000;
 
 export interface PriceBook {

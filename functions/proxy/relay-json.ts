@@ -1,7 +1,8 @@
 /** Reads a whole JSON answer: it waits for the settlement in one piece, with the cost added to its usage. */
 import { noUsage, type Call, type Usage } from "./call.ts";
 import { costFields } from "./cost.ts";
-import { membersOf, splice } from "./json-members.ts";
+import { imagePrice } from "./image-price.ts";
+import { membersOf, splice, type Member } from "./json-members.ts";
 import { readUsage } from "./usage.ts";
 import type { UsageSource } from "./relay-stream.ts";
 
@@ -13,6 +14,8 @@ const parsedBytesMax = 1024 * 1024;
 export interface JsonAnswer {
   usage: Usage;
   source: UsageSource;
+  /** What the usage is charged by. */
+  price: Call["price"];
   /** The answer with what was charged in its usage. */
   withCost(chargedMicro: number): Buffer;
 }
@@ -21,26 +24,37 @@ export interface JsonAnswer {
 export function readAnswer(call: Call, bytes: Buffer): JsonAnswer | undefined {
   try {
     if (bytes.length <= parsedBytesMax) JSON.parse(bytes.toString("utf8"));
-    const found = usageIn(bytes);
+    const { members } = membersOf(bytes);
+    const found = usageIn(bytes, members);
     if (imagesIn(bytes) > call.bounds.imagesMax && call.endpoint.kind === "image") return undefined;
     const images = call.endpoint.kind === "image" ? Math.min(imagesIn(bytes), call.bounds.imagesMax) : 0;
     const reported = found && readUsage(found.value, call.bounds, call.model.contextTokens * call.inspection.prompts);
     const withCost = (chargedMicro: number) =>
       found && found.hasMembers ? splice(bytes, [{ start: found.end - 1, end: found.end - 1, text: costFields(chargedMicro) }]) : bytes;
+    const price = images > 0 ? imagePrice(call.price, formIn(call, bytes, members)) : call.price;
     // Images are priced by the picture: an image engine need not report tokens, or may report them oddly.
-    if (!reported) return { usage: { ...noUsage, images }, source: images > 0 ? "counted" : "invalid", withCost };
-    return { usage: { ...reported, images }, source: "reported", withCost };
+    if (!reported) return { usage: { ...noUsage, images }, source: images > 0 ? "counted" : "invalid", price, withCost };
+    return { usage: { ...reported, images }, source: "reported", price, withCost };
   } catch {
     return undefined;
   }
 }
 
-/** The top-level usage object; throws when the bytes are no object. */
-function usageIn(bytes: Buffer): { value: object; hasMembers: boolean; end: number } | undefined {
-  const member = membersOf(bytes).members.find(({ key }) => key === "usage");
+/** The top-level usage object. */
+function usageIn(bytes: Buffer, members: Member[]): { value: object; hasMembers: boolean; end: number } | undefined {
+  const member = members.find(({ key }) => key === "usage");
   if (!member || bytes[member.valueStart] !== 0x7b) return undefined;
   const value = JSON.parse(bytes.toString("utf8", member.valueStart, member.valueEnd)) as object;
   return { value, hasMembers: Object.keys(value).length > 0, end: member.valueEnd };
+}
+
+/** The form that was asked for; where that left the choice to the engine, what its answer says. */
+function formIn({ inspection: { size, quality } }: Call, bytes: Buffer, members: Member[]) {
+  const said = (key: string): string | null => {
+    const member = members.find((each) => each.key === key);
+    return member && bytes[member.valueStart] === 0x22 ? (JSON.parse(bytes.toString("utf8", member.valueStart, member.valueEnd)) as string) : null;
+  };
+  return { size: size ?? said("size"), quality: quality ?? said("quality") };
 }
 
 const pictureKey = Buffer.from('"b64_json"');

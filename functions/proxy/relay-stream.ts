@@ -128,6 +128,8 @@ export function createStreamRelay(call: Call, response: ServerResponse): StreamR
     end(error) {
       const reported = usageText === undefined ? undefined : readReport(call, usageText);
       if (usageText !== undefined && !reported) return { usage: noUsage, source: "invalid", error };
+      // Engines report the prompt before the first token: a stream that broke off there has produced nothing.
+      if (reported && error && reported.completionTokens + deltas === 0) return { usage: noUsage, source: "none", error };
       if (reported && error && interleaved) {
         const completionTokens = Math.max(reported.completionTokens, counted());
         return { usage: { ...reported, completionTokens }, source: "reported", error };

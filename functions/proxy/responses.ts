@@ -22,6 +22,9 @@ const corsHeaders = [
     "retry-after",
     ...["limit", "remaining", "reset"].flatMap((name) => [`x-ratelimit-${name}-requests`, `x-ratelimit-${name}-tokens`]),
     "x-epithre-ignored-fields",
+    "deprecation",
+    "sunset",
+    "x-epithre-clamped-max-tokens",
     "x-should-retry",
     "x-epithre-original-request-id",
     "x-epithre-original-cost-micro-rupiah",
@@ -102,7 +105,7 @@ export function sendPreflight(response: ServerResponse, requestId: string): void
     "access-control-allow-methods",
     "GET, POST, OPTIONS",
     "access-control-allow-headers",
-    "authorization, content-type, openai-organization, openai-project, openai-beta, x-stainless-arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, x-stainless-helper-method, x-stainless-async, idempotency-key",
+    "authorization, content-type, openai-organization, openai-project, openai-beta, x-stainless-arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, x-stainless-helper-method, x-stainless-async, idempotency-key, x-epithre-clamp",
     "access-control-max-age",
     "86400",
   ]);

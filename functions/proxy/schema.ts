@@ -3,6 +3,7 @@
  * here are the fields that cost money, steer the proxy, or could make an engine fetch or keep something.
  */
 import { z } from "zod";
+import { imageQualities } from "#shared/policy.ts";
 import type { EndpointName } from "./routes.ts";
 
 /** Choices or images of one call: OpenAI's own limit is 128; a hold for more than 16 worst cases is a mistake. */
@@ -87,8 +88,9 @@ const Embedding = z.looseObject({
 const image = {
   ...priced,
   model,
-  size: z.string().max(32).nullish(),
-  quality: z.string().max(32).nullish(),
+  // They decide the price, so they have one spelling: what an engine might read, and no line is written like, is refused.
+  size: z.string().regex(/^([1-9]\d{0,4}x[1-9]\d{0,4}|auto)$/, "must be WIDTHxHEIGHT in pixels, such as 1024x1024, or auto").nullish(),
+  quality: z.enum([...imageQualities, "auto"]).nullish(),
   response_format: z
     .literal("b64_json", "must be b64_json: images are returned in the answer, since none is kept to link to")
     .nullish(),

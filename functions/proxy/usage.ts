@@ -11,12 +11,14 @@ export function readUsage(value: unknown, bounds: Bounds, contextTokens: number)
   // The byte bound can fall short of what a template or normalisation adds; the context cannot.
   if (promptTokens > Math.max(bounds.promptTokensMax, contextTokens)) return undefined;
   if (completionTokens > bounds.completionTokensMax) return undefined;
+  // What the hold does not cover is not charged, so it is not in the usage event either: a charge is its tokens' price.
+  const chargedTokens = Math.min(promptTokens, bounds.promptTokensMax);
   const cachedTokens = detail(fields.prompt_tokens_details, "cached_tokens");
   const reasoningTokens = detail(fields.completion_tokens_details, "reasoning_tokens");
   return {
-    promptTokens,
+    promptTokens: chargedTokens,
     completionTokens,
-    cachedTokens: Math.min(cachedTokens, promptTokens),
+    cachedTokens: Math.min(cachedTokens, chargedTokens),
     reasoningTokens: Math.min(reasoningTokens, completionTokens),
     images: 0,
   };

@@ -11,7 +11,7 @@ import { createScheduledHandler } from "#shared/scheduled.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
 import { type BackupWindowDays, earlyDays } from "#shared/stored-data.ts";
 import { beginRun, finishRun, limitLockWaits } from "./queries.ts";
-import { destructiveSteps, harmlessSteps, type Step } from "./steps.ts";
+import { booking, destructiveSteps, harmlessSteps, type Step } from "./steps.ts";
 
 export interface Deps {
   /** Opens one connection, which lives as long as a run. */
@@ -59,6 +59,7 @@ export function createHandler({ open, backupWindowDays, clock, log }: Deps): (re
     const elapsedMs = () => clock.monotonicMs() - startedMs;
     const run = await beginRun(sql, earlyDays(backupWindowDays));
     for (const step of harmlessSteps) await repeat(step);
+    await repeat(booking).catch((thrown: unknown) => log({ at: "handler_failed", kind: "database", sqlState: sqlState(thrown) }));
     if (run.refused) return skip("gap");
 
     const counted = { dropped: 0, deleted: 0, erased: 0 };

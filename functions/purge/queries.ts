@@ -1,4 +1,4 @@
-/** All SQL of purge. What it does is in infra/db/migrations/0010_purge.sql: its role may call these functions only. */
+/** All SQL of purge. What it does is in infra/db/migrations (0010_purge.sql, 0024_books.sql): its role may call these functions only. */
 import type { Sql } from "#shared/db.ts";
 
 /** A limit as one run applies it: days that live data may be kept, and hours that it goes before that. */
@@ -28,6 +28,12 @@ export async function finishRun(sql: Sql, runId: string, stepsLeft: number): Pro
 export async function keepSlicesAhead(sql: Sql, runId: string): Promise<number> {
   const [row] = await sql<{ made: number }[]>`select keep_slices_ahead(${runId}) as made`;
   return row!.made;
+}
+
+/** Adds the oldest usage slice that has ended to the operator's books; answers 1 or 0. */
+export async function bookSlice(sql: Sql, runId: string): Promise<number> {
+  const [row] = await sql<{ booked: number }[]>`select book_usage_slice(${runId}) as booked`;
+  return row!.booked;
 }
 
 /** Ends expired leases of up to `accountsMax` accounts; answers how many. */

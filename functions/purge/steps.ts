@@ -4,8 +4,8 @@ import {
   type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
 } from "#shared/stored-data.ts";
 import {
-  closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead, personParts,
-  rewritePersons,
+  bookSlice, closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead,
+  personParts, rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -29,11 +29,17 @@ export interface Step {
 /** Rows, or accounts with leases, of one transaction: a few milliseconds, so nobody waits for it. */
 const rowsMax = 1_000;
 
+/** Slices that one run adds to the books: one ends every 4 hours, and summing them must leave time for what is due. */
+const bookedPerRunMax = 6;
+
 /** What is done even when deleting is refused: it makes room, and gives money back. */
 export const harmlessSteps: Pick<Step, "act">[] = [
   { act: async ({ sql, runId }) => ({ done: await keepSlicesAhead(sql, runId), then: "over" }) },
   { act: async ({ sql, runId }) => piece(await closeLeases(sql, runId, rowsMax)) },
 ];
+
+/** What sums up before anything goes. Nothing that is due waits for it: a run in which it fails deletes all the same. */
+export const booking: Pick<Step, "act"> = { act: bookSlices };
 
 export const destructiveSteps: Step[] = [
   ...retention.flatMap(stepFor),
@@ -59,6 +65,12 @@ function stepFor(row: Retention): Step[] {
 
 function limitOf({ limit }: Retention, { runId, backupWindowDays }: Run) {
   return { runId, liveDays: liveLimitDays(limit, backupWindowDays), leadHours: purgeLeadHours };
+}
+
+async function bookSlices({ sql, runId }: Run): Promise<Piece> {
+  let done = 0;
+  while (done < bookedPerRunMax && (await bookSlice(sql, runId)) === 1) done += 1;
+  return { done, then: "over" };
 }
 
 async function expire({ limit }: Retention, { sql, runId }: Run): Promise<Piece> {

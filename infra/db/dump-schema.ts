@@ -8,7 +8,7 @@ type AnySql = postgres.Sql<any>;
 
 /** The text of schema.sql. */
 export async function dumpSchema(sql: AnySql): Promise<string> {
-  const sections = [await types(sql), await tables(sql), await functions(sql), await rights(sql)];
+  const sections = [await types(sql), await tables(sql), await functions(sql), await rights(sql), await comments(sql)];
   return `${heading}\n${sections.flat().join("\n\n").replaceAll(" ON public.", " ON ")}\n`;
 }
 
@@ -119,6 +119,17 @@ async function rights(sql: AnySql): Promise<string[]> {
     select 'grant execute on function ' || p.oid::regprocedure || ' to ' || case g.grantee when 0 then 'public' else g.grantee::regrole::text end || ';'
     from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as g
     where p.pronamespace = 'public'::regnamespace and g.grantee <> p.proowner
+    order by text
+  `;
+  return [rows.map(({ text }) => text).join("\n")];
+}
+
+/** What the schema says of itself. */
+async function comments(sql: AnySql): Promise<string[]> {
+  const rows = await sql<{ text: string }[]>`
+    select 'comment on ' || split_part(i.type, ' ', -1) || ' ' || regexp_replace(i.identity, '(public|pg_catalog)[.]', '', 'g') || ' is ' || quote_literal(d.description) || ';' as text
+    from pg_description d, pg_identify_object(d.classoid, d.objoid, d.objsubid) as i
+    where i.schema = 'public'
     order by text
   `;
   return [rows.map(({ text }) => text).join("\n")];

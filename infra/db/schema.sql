@@ -2,19 +2,20 @@
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'invoice_confirmed');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed');
 create type audit_actor as enum ('operator', 'system');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
 create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress', 'too_many');
 create type erasure_outcome as enum ('none', 'more', 'erased');
+create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
-create type mail_template as enum ('welcome', 'invoice', 'receipt');
+create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'idempotency_claims', 'invoices');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
@@ -121,6 +122,39 @@ CASE kind
 END);
 create index billing_events_account ON billing_events USING btree (account_id, id);
 create index billing_events_created ON billing_events USING btree (created_at);
+
+create table daily_books (
+  day date not null,
+  model_id smallint not null,
+  requests bigint not null,
+  prompt_tokens bigint not null,
+  cached_tokens bigint not null,
+  completion_tokens bigint not null,
+  reasoning_tokens bigint not null,
+  images bigint not null,
+  cost_micro bigint not null
+);
+alter table daily_books add constraint daily_books_cached_tokens_check CHECK ((cached_tokens >= 0));
+alter table daily_books add constraint daily_books_completion_tokens_check CHECK ((completion_tokens >= 0));
+alter table daily_books add constraint daily_books_cost_micro_check CHECK ((cost_micro >= 0));
+alter table daily_books add constraint daily_books_images_check CHECK ((images >= 0));
+alter table daily_books add constraint daily_books_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table daily_books add constraint daily_books_pkey PRIMARY KEY (day, model_id);
+alter table daily_books add constraint daily_books_prompt_tokens_check CHECK ((prompt_tokens >= 0));
+alter table daily_books add constraint daily_books_reasoning_tokens_check CHECK ((reasoning_tokens >= 0));
+alter table daily_books add constraint daily_books_requests_check CHECK ((requests >= 0));
+
+create table engine_counters (
+  backend uuid not null,
+  model_id smallint not null,
+  read_at timestamp with time zone not null,
+  prompt_tokens bigint not null,
+  completion_tokens bigint not null
+);
+alter table engine_counters add constraint engine_counters_completion_tokens_check CHECK ((completion_tokens >= 0));
+alter table engine_counters add constraint engine_counters_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table engine_counters add constraint engine_counters_pkey PRIMARY KEY (backend, model_id);
+alter table engine_counters add constraint engine_counters_prompt_tokens_check CHECK ((prompt_tokens >= 0));
 
 create table idempotency_claims (
   account_id uuid not null,
@@ -244,7 +278,9 @@ create table models (
   template_tokens integer not null,
   image_tokens_max integer not null,
   enabled boolean not null default true,
-  created_at timestamp with time zone not null default now()
+  created_at timestamp with time zone not null default now(),
+  retirement_announced_at timestamp with time zone,
+  retires_at timestamp with time zone
 );
 alter table models add constraint models_context_tokens_check CHECK ((context_tokens > 0));
 alter table models add constraint models_image_tokens_max_check CHECK ((image_tokens_max >= 0));
@@ -252,6 +288,8 @@ alter table models add constraint models_name_form CHECK ((name ~ '^[0-9A-Za-z][
 alter table models add constraint models_name_key UNIQUE (name);
 alter table models add constraint models_output_tokens_max_check CHECK ((output_tokens_max >= 0));
 alter table models add constraint models_pkey PRIMARY KEY (id);
+alter table models add constraint models_retirement_ahead CHECK ((retires_at > retirement_announced_at));
+alter table models add constraint models_retirement_whole CHECK (((retirement_announced_at IS NULL) = (retires_at IS NULL)));
 alter table models add constraint models_template_tokens_check CHECK ((template_tokens >= 0));
 
 create table operator_losses (
@@ -310,17 +348,24 @@ create table prices (
   input_micro bigint not null,
   cached_input_micro bigint not null,
   output_micro bigint not null,
-  image_micro bigint not null
+  image_micro bigint not null,
+  line_of integer,
+  size text,
+  quality image_quality
 );
 CREATE TRIGGER prices_immutable BEFORE DELETE OR UPDATE ON prices FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER prices_no_truncate BEFORE TRUNCATE ON prices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 alter table prices add constraint prices_cached_input_micro_check CHECK ((cached_input_micro >= 0));
 alter table prices add constraint prices_image_micro_check CHECK ((image_micro >= 0));
 alter table prices add constraint prices_input_micro_check CHECK ((input_micro >= 0));
+alter table prices add constraint prices_line_names_something CHECK (((line_of IS NULL) = ((size IS NULL) AND (quality IS NULL))));
+alter table prices add constraint prices_line_of_fkey FOREIGN KEY (line_of) REFERENCES prices(version);
 alter table prices add constraint prices_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
 alter table prices add constraint prices_output_micro_check CHECK ((output_micro >= 0));
 alter table prices add constraint prices_pkey PRIMARY KEY (version);
+alter table prices add constraint prices_size_form CHECK ((size ~ '^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$'::text));
 create index prices_in_force ON prices USING btree (model_id, effective_at DESC, version DESC);
+create uniquE INDEX prices_lines ON prices USING btree (line_of, size, quality) NULLS NOT DISTINCT WHERE (line_of IS NOT NULL);
 
 create table purge_runs (
   id uuid not null default uuidv7(),
@@ -349,6 +394,32 @@ alter table purge_steps add constraint purge_steps_done_check CHECK ((done >= 0)
 alter table purge_steps add constraint purge_steps_pkey PRIMARY KEY (run_id, step);
 alter table purge_steps add constraint purge_steps_run_id_fkey FOREIGN KEY (run_id) REFERENCES purge_runs(id) ON DELETE CASCADE;
 
+create table reconciliations (
+  read_at timestamp with time zone not null,
+  model_id smallint not null,
+  since timestamp with time zone not null,
+  engines_missing smallint not null,
+  engine_prompt_tokens bigint not null,
+  engine_completion_tokens bigint not null,
+  ledger_prompt_tokens bigint,
+  ledger_completion_tokens bigint
+);
+alter table reconciliations add constraint reconciliations_check CHECK ((since < read_at));
+alter table reconciliations add constraint reconciliations_check1 CHECK (((ledger_prompt_tokens IS NULL) = (ledger_completion_tokens IS NULL)));
+alter table reconciliations add constraint reconciliations_engine_completion_tokens_check CHECK ((engine_completion_tokens >= 0));
+alter table reconciliations add constraint reconciliations_engine_prompt_tokens_check CHECK ((engine_prompt_tokens >= 0));
+alter table reconciliations add constraint reconciliations_ledger_completion_tokens_check CHECK ((ledger_completion_tokens >= 0));
+alter table reconciliations add constraint reconciliations_ledger_prompt_tokens_check CHECK ((ledger_prompt_tokens >= 0));
+alter table reconciliations add constraint reconciliations_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table reconciliations add constraint reconciliations_pkey PRIMARY KEY (read_at, model_id);
+
+create table retirement_notices (
+  model_id smallint not null,
+  before timestamp with time zone not null
+);
+alter table retirement_notices add constraint retirement_notices_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table retirement_notices add constraint retirement_notices_pkey PRIMARY KEY (model_id);
+
 create table usage_events (
   id uuid not null,
   account_id uuid not null,
@@ -369,14 +440,17 @@ alter table usage_events add constraint usage_events_cost_micro_check CHECK ((co
 alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
+create function admin_announce_retirement(text,timestamp with time zone,interval) returns void language plpgsql security definer set search_path=public, pg_temp; -- 90123aeafd84
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
+create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
+create function admin_books(date,date) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 09753760d884
 create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- fa755711214e
 create function admin_confirm_invoice(uuid,bigint,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- b5eb2fd47464
 create function admin_confirm_purge_gap() returns void language plpgsql security definer set search_path=public, pg_temp; -- f87de1696e2d
 create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
 create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 3af5af5ab07c
 create function admin_create_model(text,model_kind,integer,integer,integer,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 83b808dca7d0
-create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 61252a4252b4
+create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 93b94cf7b156
 create function admin_find_invoices(integer,integer,uuid) returns SETOF invoices language sql security definer set search_path=public, pg_temp; -- be5b5f0f7188
 create function admin_grant_signup_credit(uuid,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 7792559630b6
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
@@ -384,18 +458,23 @@ create function admin_revoke_key(uuid) returns void language plpgsql security de
 create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
+create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
+create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
+create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
 create function cancel_invoice(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 086c68e878d0
+create function captured_tokens(interval) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 893b62df8963
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
 create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 1d4dd2717b64
-create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 649d6be4a037
-create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- 44646a20cac4
+create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- ee07d431f1a8
+create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- b1727cd8f1da
 create function close_leases(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 7b086b49d208
 create function confirm_purge_gap(text) returns void language plpgsql set search_path=public, pg_temp; -- 7c4a9d6801bf
 create function count_ended_lease() returns trigger language plpgsql set search_path=public, pg_temp; -- 61bc8b9aa5da
 create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
 create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
+create function create_price_line(integer,text,image_quality,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- f207552c2d84
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- bee2de1708ae
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
@@ -420,7 +499,9 @@ create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid)
 create function post_taxed_event(uuid,billing_kind,bigint,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- fc37236b40ba
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- f4649cbd9c51
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
+create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
+create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
 create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
@@ -429,24 +510,30 @@ create function refuse_young_audit_deletion() returns trigger language plpgsql; 
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
 create function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 6f8d9793e8aa
+create function retirement_date(text) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 85a1cbe911fc
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
+create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
 create function settle_short_of_key(uuid,uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- f56573c12de6
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
 create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
+create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
 create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
 create function void_claimed(idempotency_claims) returns void language plpgsql set search_path=public, pg_temp; -- a7718307bedc
 
+grant execute on function admin_announce_retirement(text,timestamp with time zone,interval) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
+grant execute on function admin_booked_until() to epithre_admin;
+grant execute on function admin_books(date,date) to epithre_admin;
 grant execute on function admin_close_account(uuid) to epithre_admin;
 grant execute on function admin_confirm_invoice(uuid,bigint,bigint) to epithre_admin;
 grant execute on function admin_confirm_purge_gap() to epithre_admin;
 grant execute on function admin_create_account(text,text) to epithre_admin;
 grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) to epithre_admin;
 grant execute on function admin_create_model(text,model_kind,integer,integer,integer,integer) to epithre_admin;
-grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) to epithre_admin;
+grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) to epithre_admin;
 grant execute on function admin_find_invoices(integer,integer,uuid) to epithre_admin;
 grant execute on function admin_grant_signup_credit(uuid,bigint) to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
@@ -454,8 +541,12 @@ grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
+grant execute on function admin_withdraw_retirement(text) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function book_usage_slice(uuid) to epithre_purge;
 grant execute on function cancel_invoice(uuid,uuid) to epithre_billing;
+grant execute on function captured_tokens(interval) to epithre_admin;
+grant execute on function captured_tokens(interval) to epithre_reconcile;
 grant execute on function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) to epithre_usage_record;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
@@ -472,9 +563,13 @@ grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function queue_retirement_mail() to epithre_notify;
+grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
 grant execute on function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) to epithre_billing;
+grant execute on function retirement_date(text) to epithre_notify;
 grant execute on function settle(settlement[]) to epithre_usage_record;
+grant execute on function settle_reconciliations(interval) to epithre_reconcile;
 grant execute on function take_mail() to epithre_notify;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
 grant maintain on persons_0 to epithre_purge;
@@ -496,3 +591,19 @@ grant select on models to epithre_export;
 grant select on person_rewrites to epithre_purge;
 grant select on prices to epithre_billing;
 grant select on usage_events to epithre_export;
+
+comment on column balances.consumed_micro is 'What its requests have cost, as far as their leases have ended; it only grows.';
+comment on column balances.credited_micro is 'The sum of the account''s billing events.';
+comment on column balances.leased_micro is 'The sum of what its leases were granted, expired ones included until they are closed.';
+comment on column billing_events.amount_micro is 'Micro-rupiah that the event adds to the credit: 1000000 is one rupiah, -1000000 takes one.';
+comment on column billing_events.idempotency_key is 'Chosen by whoever posts the event. The same key with the same event is the same event again (its id is the answer); with another one it is refused (EP409).';
+comment on column ledger_entries.account_id is 'The customer''s account, on entries of customer; null on all others, which are the operator''s.';
+comment on function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) is 'Posts one event once, with its two entries, and answers its id, also when the same key came with the same event before. EP404: no such account. EP409: the key came with another event. EP402: the account has less available than is taken.';
+comment on table balances is 'The money of an account in three sums without dates. Balance = credited - consumed - what its open leases have consumed; available, which can be leased or refunded = credited - consumed - leased, never below zero. Example: 100,000 rupiah topped up, 1,500 of it spent, 10,000 in leases that have consumed 300 of it: balance 98,200, available 88,500.';
+comment on table billing_events is 'What changed the credit of an account, beside requests: immutable, kept for 7 years (keep.billing), longer than the account. Posted by post_billing_event() only.';
+comment on table leases is 'A slice of an account''s money that one replica of the proxy may spend until expires_at. settle() debits it, so a busy account''s balances row stays alone; what is not consumed comes back when it ends.';
+comment on table ledger_entries is 'Two for each billing event, immutable like it: a deferred trigger refuses a transaction in which they do not sum to zero, or in which the customer''s entry is not the event''s.';
+comment on table operator_losses is 'What requests cost beyond what their account had, by day and model: a lease had ended before the settlement came. No account is named, and none is ever below zero.';
+comment on type billing_kind is 'The kinds of billing events that the policy names (keep.billing). top_up: a transfer arrived, amount above zero. refund: credit was paid back, below zero. signup_credit: credit given with a new account, above zero. adjustment: either. A correction is a new event: a top_up that was entered with 10 rupiah too many is followed by an adjustment of -10 rupiah, reason correction. What requests cost is no billing event.';
+comment on type billing_reason is 'Why an event was posted, from a closed list. bank_transfer: for a top_up. signup: for a signup_credit. refund_requested, account_closing: for a refund; account_closing also for the adjustment by which credit is forfeited with consent. service_fault, goodwill, correction: for an adjustment or a refund.';
+comment on type ledger_account is 'The accounts of the double entry. Each event has two entries that sum to zero: one on customer (credit that we owe the account named beside it; above zero: more of it), one on another account (what stands against it). bank: money that came in for a top_up. refunds: money that went back for a refund. signup_credit_expense: credit that we gave. adjustments: corrections, goodwill, and credit that was forfeited. Example: a top_up of 100,000 rupiah is +100000000000 on customer and -100000000000 on bank.';

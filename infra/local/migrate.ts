@@ -19,6 +19,7 @@ export const databaseFunctions = [
   "purge",
   "admin",
   "notify",
+  "reconcile",
 ] as const satisfies FunctionName[];
 
 export type DatabaseFunction = (typeof databaseFunctions)[number];

@@ -19,6 +19,7 @@ export const publicRoutes: readonly PublicRoute[] = [
   { path: "/v1/usage.csv.receipt", to: "export", query: ["from", "to", "cursor", "through", "row"], streams: false },
   { path: "/v1/usage/*", to: "export", query: [], streams: false },
   { path: "/.well-known/epithre-receipt-keys.json", to: "export", query: [], streams: false },
+  { path: "/v1/prices", to: "billing", query: [], streams: false },
   { path: "/v1/billing/*", to: "billing", query: ["limit", "cursor"], streams: false },
   { path: "/v1/*", to: "proxy", query: [], streams: true },
   { path: "/", to: "dashboard", query: ["lang"], streams: false },

@@ -33,11 +33,21 @@ const signupCreditRupiah = 100_000n;
 const requestsPerMinute = 1_000_000;
 const tokensPerMinute = 1_000_000_000;
 
-/** Example prices: micro-rupiah for each token is rupiah for a million of them; an image costs 250 rupiah. */
+/** Example prices: micro-rupiah for each token is rupiah for a million of them; an image costs 250 rupiah, a small one 100. */
 const prices = {
   chat: { inputMicro: 5_000, cachedInputMicro: 1_250, outputMicro: 20_000, imageMicro: 0 },
   embedding: { inputMicro: 300, cachedInputMicro: 300, outputMicro: 0, imageMicro: 0 },
-  image: { inputMicro: 5_000, cachedInputMicro: 5_000, outputMicro: 0, imageMicro: 250 * microPerRupiah },
+  image: {
+    inputMicro: 5_000,
+    cachedInputMicro: 5_000,
+    outputMicro: 0,
+    imageMicro: 250 * microPerRupiah,
+    lines: [
+      { size: "512x512", imageMicro: 100 * microPerRupiah },
+      { quality: "hd", imageMicro: 500 * microPerRupiah },
+      { size: "512x512", quality: "hd", imageMicro: 200 * microPerRupiah },
+    ],
+  },
 } as const;
 
 /** Milliseconds until the proxy must know what was entered: it polls keys and prices at least once a second. */

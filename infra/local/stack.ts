@@ -95,6 +95,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     const definition = describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!);
     await step("simulated backend", () => processes.start([definition], parts));
   }
+  const settings = JSON.stringify(backends.settings);
   const definitions = await describeFunctions(stack, {
     appDir,
     dataDir,
@@ -105,7 +106,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
       "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
     },
-    settings: { proxy: { backends: JSON.stringify(backends.settings) } },
+    settings: { proxy: { backends: settings }, reconcile: { backends: settings } },
     ports,
   });
   await step("functions", () => startFunctions(definitions, processes, parts));

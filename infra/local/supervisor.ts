@@ -39,7 +39,7 @@ const stableAfterMs = 10_000;
 /** Milliseconds between two looks whether a process is ready. */
 const readyIntervalMs = 25;
 
-/** Milliseconds for the first start: nine processes at once on a small, busy machine. */
+/** Milliseconds for the first start: ten processes at once on a small, busy machine. */
 const readyTimeoutMs = 60_000;
 
 /** Milliseconds between asking a process to end and ending it: a stream that still runs is cut then. */

@@ -13,7 +13,12 @@ let handler: (request: Request) => Promise<Response>;
 beforeAll(async () => {
   db = await createTestDatabase();
   pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
-  handler = createHandler({ database: pool, operatorToken, signupCredit: { micro: 25_000_000_000n, after: "operator" } });
+  handler = createHandler({
+    database: pool,
+    operatorToken,
+    retirementNoticeDays: 30,
+    signupCredit: { micro: 25_000_000_000n, after: "operator" },
+  });
 });
 afterAll(async () => {
   await pool.close();
@@ -165,6 +170,57 @@ describe("admin()", () => {
     expect((await db.sql`select enabled from models where name = 'test-model'`)[0]!.enabled).toBe(false);
   });
 
+  test("enters a price of images with its lines by size and quality, whole or not at all", async () => {
+    const model = { id: "test-image", kind: "image", contextTokens: 1000, outputTokensMax: 0, templateTokens: 0, imageTokensMax: 0 };
+    await post("/models", model);
+    const price = { model: "test-image", inputMicro: 1, cachedInputMicro: 1, outputMicro: 2, imageMicro: 500 };
+    const lines = [{ size: "512x512", imageMicro: 100 }, { quality: "hd", imageMicro: 900 }];
+    const { version } = (await post("/prices", { ...price, lines })).body;
+    const stored = () => db.sql`select size, quality, image_micro::int as micro, input_micro::int as input from prices where line_of = ${version} order by version`;
+    expect([...(await stored())]).toEqual([
+      { size: "512x512", quality: null, micro: 100, input: 1 },
+      { size: null, quality: "hd", micro: 900, input: 1 },
+    ]);
+    const before = (await db.sql`select count(*) as prices from prices`)[0]!.prices;
+    expect((await post("/prices", { ...price, lines: [...lines, ...lines] })).status).toBe(409);
+    expect((await post("/prices", { ...price, model: "test-model", lines })).status).toBe(409);
+    expect((await post("/prices", { ...price, effectiveAtMs: Date.now() - 60_000 })).body.error.message).toContain("its time has passed");
+    for (const line of [{ imageMicro: 1 }, { size: "big", imageMicro: 1 }, { quality: "best", imageMicro: 1 }]) {
+      expect((await post("/prices", { ...price, lines: [line] })).status).toBe(400);
+    }
+    expect((await db.sql`select count(*) as prices from prices`)[0]!.prices).toBe(before);
+    await expect(db.sql`update prices set image_micro = 1 where line_of = ${version}`).rejects.toThrow();
+  });
+
+  test("reads the books of a range of days", async () => {
+    const [model] = await db.sql<{ id: number; name: string }[]>`select id, name from models limit 1`;
+    await db.sql`insert into daily_books values ('2026-11-01', ${model!.id}, 3, 30, 5, 40, 6, 1, 9007199254740993)`;
+    await db.sql`insert into operator_losses values ('2026-11-01', ${model!.id}, 1, 7), ('2026-11-02', ${model!.id}, 1, 8)`;
+    const { body } = await post("/books", { from: "2026-10-01", to: "2026-11-01" });
+    expect(body.days).toEqual([
+      {
+        day: "2026-11-01", model: model!.name, requests: 3, promptTokens: 30, cachedTokens: 5, completionTokens: 40, reasoningTokens: 6,
+        images: 1, costMicro: "9007199254740993", lossRequests: 1, lossMicro: "7",
+      },
+    ]);
+    expect(Date.parse(body.bookedUntil)).toBeLessThan(Date.now());
+  });
+
+  test("reads the reconciliation of engines and ledger, with the capture rate and the gap", async () => {
+    const [model] = await db.sql<{ id: number; name: string }[]>`select id, name from models limit 1`;
+    expect((await post("/reconciliation", {})).body).toEqual({ models: [] });
+    await db.sql`
+      insert into reconciliations values (now() - interval '20 minutes', ${model!.id}, now() - interval '25 minutes', 1, 100, 300, 100, 200)
+    `;
+    expect((await post("/reconciliation", { minutes: 5 })).body.models).toEqual([
+      {
+        model: model!.name, since: expect.any(String), until: expect.any(String), enginesMissing: 1, captureRate: 0.75, gapTokens: 100,
+        engine: { promptTokens: 100, completionTokens: 300 }, ledger: { promptTokens: 100, completionTokens: 200 },
+      },
+    ]);
+    expect((await post("/reconciliation", { minutes: 1 })).body.error.param).toBe("minutes");
+  });
+
   test("confirms a gap of purge, once, with its audit row (keep.audit)", async () => {
     expect((await post("/purge/confirm", {})).status).toBe(404);
     await db.sql`insert into purge_runs (state, early_days, finished_at) values ('refused', 0, now())`;
@@ -203,6 +259,9 @@ describe("admin()", () => {
     ["/keys/limits", { keyId: randomUUID(), requestsPerMinute: 0 }, 400, "requestsPerMinute"],
     ["/keys/limits", { keyId: randomUUID(), name: "x" }, 400, undefined],
     ["/credits", { accountId: randomUUID(), kind: "top_up", amountMicro: 5 }, 400, "amountMicro"],
+    ["/books", { from: "2026-11-02", to: "2026-11-01" }, 400, "to"],
+    ["/books", { from: "2026-01-01", to: "2026-11-01" }, 400, "to"],
+    ["/books", { from: "yesterday", to: "2026-11-01" }, 400, "from"],
     ["/nothing", {}, 404, undefined],
     ["/__proto__", {}, 404, undefined],
   ])("answers %s with %j by %i and names the field", async (path, body, status, param) => {

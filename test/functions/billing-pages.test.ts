@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createAccountOf } from "#shared/caller.ts";
+import { systemClock } from "#shared/clock.ts";
 import { connect, type Sql } from "#shared/db.ts";
 import { generateKey } from "#shared/keys.ts";
 import { createBillingPages } from "../../functions/billing/public.ts";
@@ -27,7 +28,7 @@ afterAll(async () => {
 function pages() {
   const post = async (_path: string, { hashes }: any): Promise<any> => ({ verdicts: await findVerdicts(keyAuth, hashes) });
   const accountOf = createAccountOf({ keyAuth: { post }, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
-  return createBillingPages({ accountOf, invoices: invoiceSettings, database: { run: (work: (sql: Sql) => Promise<any>) => work(billing) } as any });
+  return createBillingPages({ accountOf, clock: systemClock, invoices: invoiceSettings, database: { run: (work: (sql: Sql) => Promise<any>) => work(billing) } as any });
 }
 
 async function person(creditMicro: number, scope = "billing") {
@@ -62,5 +63,73 @@ describe("GET /v1/billing/balance", () => {
     expect((await balance(key)).status).toBe(200);
     await db.sql`update accounts set status = 'closed', closed_at = now() where id = ${accountId}`;
     expect((await balance(key)).status).toBe(401);
+  });
+});
+
+describe("GET /v1/prices", () => {
+  const prices = async (handler = pages(), init: RequestInit = {}) => handler(new Request("http://billing/v1/prices", init));
+  const listed = async (name: string) => ((await (await prices()).json()) as any).data.find(({ id }: { id: string }) => id === name);
+
+  test("answers everybody the models with prices in force, those to come, and when one retires", async () => {
+    await db.sql`select create_model('listed-image', 'image', 1000, 0, 0, 0)`;
+    await db.sql`
+      with price as materialized (select create_price('listed-image', now() - interval '1 minute', 5000, 1250, 0, 250000000) as version)
+      select create_price_line(version, '512x512', 'hd', 100000000) from price
+    `;
+    await db.sql`select create_price('listed-image', '2100-01-02T03:04:05Z', 7000, 1250, 0, 300000000)`;
+    await db.sql`update models set retirement_announced_at = '2026-05-11T00:00:00Z', retires_at = '2101-01-01T00:00:00Z' where name = 'listed-image'`;
+    const rates = { currency: "IDR", unit: "rupiah", cached_input_per_million_tokens: 1250, output_per_million_tokens: 0 };
+    expect(await listed("listed-image")).toEqual({
+      id: "listed-image",
+      object: "model",
+      created: expect.any(Number),
+      owned_by: "epithre",
+      kind: "image",
+      context_length: 1000,
+      max_output_tokens: 0,
+      pricing: {
+        ...rates,
+        version: expect.any(Number),
+        input_per_million_tokens: 5000,
+        per_image: 250,
+        images: [{ version: expect.any(Number), size: "512x512", quality: "hd", per_image: 100 }],
+      },
+      future_pricing: [
+        { ...rates, effective_at: "2100-01-02T03:04:05.000Z", version: expect.any(Number), input_per_million_tokens: 7000, per_image: 300, images: [] },
+      ],
+      retirement: { announced_at: "2026-05-11T00:00:00.000Z", retires_at: "2101-01-01T00:00:00.000Z" },
+    });
+  });
+
+  test("lists a model whose first price is still to come, none that is switched off, retired, or has no price", async () => {
+    for (const name of ["listed-soon", "listed-off", "listed-ended"]) await db.sql`select create_model(${name}, 'chat', 10, 10, 0, 0)`;
+    await db.sql`select create_model('listed-unpriced', 'chat', 10, 10, 0, 0)`;
+    await db.sql`select create_price('listed-soon', now() + interval '1 day', 1, 1, 1, 0)`;
+    for (const name of ["listed-off", "listed-ended"]) await db.sql`select create_price(${name}, now(), 1, 1, 1, 0)`;
+    await db.sql`update models set enabled = false where name = 'listed-off'`;
+    await db.sql`update models set retirement_announced_at = now() - interval '1 hour', retires_at = now() where name = 'listed-ended'`;
+    expect(await listed("listed-soon")).toMatchObject({ pricing: null, future_pricing: [{ input_per_million_tokens: 1 }] });
+    for (const name of ["listed-off", "listed-ended", "listed-unpriced"]) expect(await listed(name)).toBeUndefined();
+  });
+
+  test("may be kept by any cache for a minute and read from any origin, and many who ask cost one reading", async () => {
+    let readings = 0;
+    const database = { run: async (work: (sql: Sql) => Promise<any>) => ((readings += 1), work(billing)) } as any;
+    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock, invoices: invoiceSettings });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => prices(handler)));
+    expect(readings).toBe(1);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(answers[0]!.headers.get("cache-control")).toBe("public, max-age=60");
+    expect(answers[0]!.headers.get("access-control-allow-origin")).toBe("*");
+    expect((await prices(handler, { method: "POST" })).status).toBe(405);
+  });
+
+  test("is read again after a database that was away", async () => {
+    let away = true;
+    const database = { run: async (work: (sql: Sql) => Promise<any>) => (away ? Promise.reject(new Error("away")) : work(billing)) } as any;
+    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock, invoices: invoiceSettings });
+    expect((await prices(handler)).status).toBe(500);
+    away = false;
+    expect((await prices(handler)).status).toBe(200);
   });
 });

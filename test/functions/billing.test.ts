@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "#shared/clock.ts";
 import { connect, sqlState, type Sql } from "#shared/db.ts";
@@ -321,6 +322,26 @@ describe("close_expired_leases()", () => {
   });
 });
 
+test("close_expired_leases() does not wait in a circle for settlements that come late", async () => {
+  const [first, second] = [await openAccount(owner, 1_000), await openAccount(owner, 1_000)];
+  // The accounts' order is the other way round than their leases'.
+  const later = await granted(second, { needs: [500] });
+  const earlier = await granted(first, { needs: [500] });
+  await expire(later.leaseId);
+  await expire(earlier.leaseId);
+  let closing: Promise<void> | undefined;
+  await owner.begin(async (settling) => {
+    await settling`update leases set consumed_micro = 1 where id = ${later.leaseId}`;
+    closing = closeExpiredLeases(billing);
+    const [row] = await settling<{ pid: number }[]>`select pg_backend_pid() as pid`;
+    const waits = () => owner`select from pg_stat_activity where datname = current_database() and ${row!.pid} = any (pg_blocking_pids(pid))`;
+    await expect.poll(async () => (await waits()).length, { interval: 5 }).toBe(1);
+    await settling`update leases set consumed_micro = 1 where id = ${earlier.leaseId}`;
+  });
+  await closing;
+  for (const account of [first, second]) expect(await money(account)).toMatchObject({ consumed: 1, leased: 0 });
+});
+
 describe("the CHECKs of balances and leases", () => {
   test("refuse what the functions would never do (23514)", async () => {
     const account = await openAccount(owner, 100);
@@ -385,6 +406,40 @@ describe("post_billing_event()", () => {
 });
 
 describe("the ledger", () => {
+  test("is what functions/billing/README.md says of it, row by row", async () => {
+    const rupiah = 1_000_000;
+    const account = await openAccount(owner);
+    const replicaId = randomUUID();
+    const rows: number[][] = [];
+    const look = async () => {
+      const { credited, consumed, leased } = await money(account);
+      const { balanceMicro, availableMicro } = await findBalance(billing, account);
+      rows.push([credited, consumed, leased, Number(balanceMicro), Number(availableMicro)].map((micro) => micro / rupiah));
+    };
+    await postEvent(owner, account, { amountMicro: 100_000 * rupiah });
+    await look();
+    const { leaseId } = await granted(account, { replicaId, needs: [10_000 * rupiah] });
+    await look();
+    await consume(leaseId, 1_500 * rupiah);
+    await look();
+    await sync(replicaId, { [leaseId]: { close: true } });
+    await look();
+    await postEvent(owner, account, { kind: "refund", amountMicro: -98_500 * rupiah, reason: "refund_requested" });
+    await look();
+    const readme = readFileSync(new URL("../../functions/billing/README.md", import.meta.url), "utf8");
+    const told = [...readme.matchAll(/^\| (?:a|requests|the) .+? ((?:\| [\d,]+ ){5})\|$/gm)];
+    expect(rows).toEqual(told.map(([, cells]) => cells!.match(/[\d,]+/g)!.map((cell) => Number(cell.replaceAll(",", "")))));
+  });
+
+  test("explains each of its accounts, kinds and reasons in the database itself", async () => {
+    const unexplained = await owner`
+      select t.typname, e.enumlabel from pg_type t join pg_enum e on e.enumtypid = t.oid
+      where t.typname in ('ledger_account', 'billing_kind', 'billing_reason')
+        and coalesce(obj_description(t.oid, 'pg_type'), '') !~ ('\\y' || e.enumlabel || '\\y')
+    `;
+    expect([...unexplained]).toEqual([]);
+  });
+
   test("refuses entries that do not sum to zero, or that miss the customer's", async () => {
     const account = await openAccount(owner);
     const post = (entries: (id: string, sql: Sql) => Promise<unknown>) =>
@@ -439,6 +494,19 @@ describe("the price book", () => {
     expect(model).toMatchObject({ kind: "chat", contextTokens: 8_192, outputTokensMax: 4_096, templateTokens: 64, enabled: true });
     expect(book.some(({ id }) => id === "unpriced-chat")).toBe(false);
     expect(await refusal(owner`select create_price('no-such-model', now(), 1, 1, 1, 1)`)).toBe("EP404");
+  });
+
+  test("lists the lines of a price of images inside it, each with a version of its own", async () => {
+    await owner`select create_model('priced-image', 'image', 10, 0, 0, 0)`;
+    const [{ version }] = (await owner`select create_price('priced-image', now(), 1, 1, 0, 500) as version`) as any;
+    const [{ line }] = (await owner`select create_price_line(${version}, '512x512', 'hd', 100) as line`) as any;
+    const model = Model.parse((await findPriceBook(billing)).find(({ id }) => id === "priced-image"));
+    expect(model.prices).toMatchObject([
+      { version, imageMicro: 500, lines: [{ version: line, size: "512x512", quality: "hd", imageMicro: 100 }] },
+    ]);
+    expect(await refusal(owner`select create_price_line(${line}, '1x1', null, 1)`)).toBe("EP409");
+    expect(await refusal(owner`select create_price_line(0, '1x1', null, 1)`)).toBe("EP404");
+    expect(await refusal(owner`select create_price_line(${version}, null, null, 1)`)).toBe("23514");
   });
 
   test("never changes a version", async () => {

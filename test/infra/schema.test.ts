@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { dumpSchema } from "#infra/db/dump-schema.ts";
 import { databaseFunctions, roleName } from "#infra/local/migrate.ts";
-import { endpoints, modelKinds, scopes } from "#shared/policy.ts";
+import { endpoints, imageQualities, modelKinds, scopes } from "#shared/policy.ts";
 import { createTestDatabase } from "../support/database.ts";
 
 const database = await createTestDatabase();
@@ -19,9 +19,11 @@ describe("the schema", () => {
   test("has the lists of shared/policy.ts as its own", async () => {
     const labels = async (type: string) =>
       (await sql<{ label: string }[]>`select unnest(enum_range(null::usage_endpoint))::text as label where ${type} = 'usage_endpoint'
+        union all select unnest(enum_range(null::image_quality))::text where ${type} = 'image_quality'
         union all select unnest(enum_range(null::model_kind))::text where ${type} = 'model_kind'`).map(({ label }) => label);
     expect(await labels("usage_endpoint")).toEqual([...endpoints]);
     expect(await labels("model_kind")).toEqual([...modelKinds]);
+    expect(await labels("image_quality")).toEqual([...imageQualities]);
     const [row] = await sql<{ definition: string }[]>`
       select pg_get_constraintdef(oid) as definition from pg_constraint where conname = 'api_keys_scopes_known'
     `;

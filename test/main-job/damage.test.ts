@@ -1,5 +1,6 @@
 /** Damaged requests: whatever arrives, the proxy answers with a stated error or does the job, and stays up. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createRandom } from "../support/random.ts";
 import { newCustomer, settled, sharedStack, usageOf, type Customer } from "../support/shared-stack.ts";
 import type { Stack } from "../support/stack.ts";
 import { inParallel } from "../support/traffic.ts";
@@ -15,12 +16,6 @@ beforeAll(async () => {
   customer = await newCustomer(stack);
 });
 afterAll(() => stack.close());
-
-/** Numbers from 0 to 1 that are the same in each run (Park and Miller's generator). */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
-}
 
 const boundary = "a-boundary";
 const chat = {

@@ -1,6 +1,6 @@
 /** One Idempotency-Key on several replicas: one of many runs, and a proxy that dies or sleeps is in nobody's way. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startReplica, type Replica } from "../support/proxy-replica.ts";
+import { startReplica, type Replica } from "../support/replica.ts";
 import { newCustomer, settled, sharedStack, usageOf } from "../support/shared-stack.ts";
 import type { Stack } from "../support/stack.ts";
 import { chatBody, send } from "../support/traffic.ts";

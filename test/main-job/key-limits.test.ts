@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { microPerRupiah } from "#shared/money.ts";
 import { templateTokens } from "#infra/local/simulated-backend/models.ts";
-import { startReplica, type Replica } from "../support/proxy-replica.ts";
+import { startReplica, type Replica } from "../support/replica.ts";
 import { newCustomer, sharedStack, usageOf, type Customer } from "../support/shared-stack.ts";
 import type { Stack } from "../support/stack.ts";
 import { chatBody, inParallel, send, startLoad, type Outcome } from "../support/traffic.ts";

@@ -1,6 +1,6 @@
 /** A revoked key stops within a second on each replica of the proxy, in the middle of traffic. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startReplica, type Replica } from "../support/proxy-replica.ts";
+import { startReplica, type Replica } from "../support/replica.ts";
 import { newCustomer, sharedStack } from "../support/shared-stack.ts";
 import type { Stack } from "../support/stack.ts";
 import { chatBody, send, startLoad } from "../support/traffic.ts";
@@ -75,6 +75,27 @@ describe("with two replicas under load", () => {
     }
     for (const url of replicas) {
       expect(await send({ url, key: suspended.key, body: chatBody("again") })).toMatchObject({ status: 403, errorCode: "account_suspended" });
+    }
+  });
+
+  it("a model that is switched off is refused everywhere within a second, until it is switched on again", async () => {
+    const { key } = await newCustomer(stack);
+    const model = "simulated-chat-small";
+    const loads = replicas.map((url) => startLoad(2, () => ({ url, key, body: chatBody("load", { model }) })));
+    await waitFor("traffic on both", () => loads.every(({ outcomes }) => outcomes.filter((each) => each.complete).length > 10));
+    await stack.operator.enableModel(model, false);
+    const switchedOffAtMs = performance.now();
+    try {
+      await waitFor("the second to pass", () => performance.now() - switchedOffAtMs > stopsWithinMs + 500);
+      for (const load of loads) {
+        const late = (await load.stop()).filter((each) => each.startedAtMs - switchedOffAtMs > stopsWithinMs);
+        expect(new Set(late.map(({ errorCode }) => errorCode))).toEqual(new Set(["model_not_found"]));
+      }
+    } finally {
+      await stack.operator.enableModel(model, true);
+    }
+    for (const url of replicas) {
+      await waitFor("the model to be back", async () => (await send({ url, key, body: chatBody("again", { model }) })).complete);
     }
   });
 

@@ -32,6 +32,15 @@ describe("openai.embeddings.create()", () => {
     expect(await lastUsage()).toMatchObject({ endpoint: "embeddings", prompt_tokens: 9, completion_tokens: 0, status: 200 });
   });
 
+  it("is charged by its own line: what the engine read, at the price of the model's input", async () => {
+    const { usage } = await openai.embeddings.create({ model, input: ["abcd", "efgh"] });
+    const row = (await lastUsage())!;
+    const { pricing } = (await openai.models.retrieve(model)) as unknown as { pricing: Record<string, number> };
+    expect(pricing).toMatchObject({ output_per_million_tokens: 0, per_image: 0 });
+    expect(row.cost_micro).toBe(BigInt(usage.prompt_tokens * pricing.input_per_million_tokens!));
+    expect(usage).toMatchObject({ prompt_tokens: 18, cost_micro_rupiah: Number(row.cost_micro) });
+  });
+
   it("answers base64 as text when asked for it", async () => {
     const answer = await openai.embeddings.create({ model, input: "abcd", encoding_format: "base64" });
     expect(answer.data[0]!.embedding as unknown).toBe(Buffer.from(new Float32Array(expected).buffer).toString("base64"));
@@ -56,6 +65,22 @@ describe("openai.images", () => {
     expect(row).toMatchObject({ endpoint: "images.generations", images: 2, status: 200 });
     expect(row.cost_micro).toBeGreaterThan(0n);
     expect(before - (await balanceOf(stack, customer.accountId))).toBe(row.cost_micro);
+  });
+
+  it("charges by size and quality, and names the line of the price by its own version", async () => {
+    const { pricing } = (await openai.models.retrieve(model)) as unknown as {
+      pricing: { version: number; per_image: number; images: { size: string | null; quality: string | null; per_image: number; version: number }[] };
+    };
+    const versions = new Set<number>();
+    for (const { size, quality } of [...pricing.images, { size: null, quality: null }]) {
+      const asked = { ...(size && { size: size as "512x512" }), ...(quality && { quality: quality as "hd" }) };
+      await openai.images.generate({ model, prompt: "a lake", n: 2, ...asked });
+      const row = (await lastUsage())!;
+      const line = pricing.images.find((each) => each.size === size && each.quality === quality) ?? pricing;
+      expect([row.cost_micro, row.price_version]).toEqual([BigInt(2 * line.per_image * 1_000_000), line.version]);
+      versions.add(line.version);
+    }
+    expect(versions.size).toBe(4);
   });
 
   it("edits a picture that was uploaded (content.images)", async () => {
@@ -83,6 +108,13 @@ describe("openai.models", () => {
     const chat = models.find(({ id }) => id === "simulated-chat")!;
     expect(chat.context_length).toBe(32_768);
     expect(chat.pricing).toMatchObject({ currency: "IDR", input_per_million_tokens: expect.any(Number), output_per_million_tokens: expect.any(Number) });
+  });
+
+  it("are on the public price list too, for whoever asks without a key", async () => {
+    const answer = await fetch(`${stack.url}/v1/prices`);
+    expect(answer.status).toBe(200);
+    const { data } = (await answer.json()) as { data: { id: string }[] };
+    expect(data.find(({ id }) => id === "simulated-image")).toEqual(await openai.models.retrieve("simulated-image"));
   });
 
   it("retrieves one", async () => {

@@ -20,8 +20,11 @@ export interface Admin {
   suspend(accountId: string): Promise<void>;
   /** The operator has seen the transfer of an invoice. */
   confirmInvoice(invoiceId: string, receivedRupiah: number): Promise<{ eventId: string }>;
+  enableModel(id: string, enabled: boolean): Promise<void>;
   /** A top-up, in micro-rupiah. */
   credit(accountId: string, amountMicro: number): Promise<void>;
+  /** A price of this model, in force at once. */
+  price(model: string, micro: { inputMicro: number; outputMicro: number }): Promise<void>;
 }
 
 export function createAdmin({ admin }: { admin: Record<string, string> }): Admin {
@@ -44,9 +47,12 @@ export function createAdmin({ admin }: { admin: Record<string, string> }): Admin
     },
     changeLimits: (keyId, limits) => post("/keys/limits", { keyId, ...limits }),
     revokeKey: (keyId) => post("/keys/revoke", { keyId }),
+    enableModel: (id, enabled) => post("/models/enable", { id, enabled }),
     suspend: (accountId) => post("/accounts/suspend", { accountId }),
     confirmInvoice: (invoiceId, receivedRupiah) => post("/invoices/confirm", { invoiceId, receivedRupiah }),
     credit: (accountId, amountMicro) =>
       post("/credits", { accountId, kind: "top_up", amountMicro: String(amountMicro), reason: "bank_transfer", idempotencyKey: randomUUID() }),
+    price: (model, { inputMicro, outputMicro }) =>
+      post("/prices", { model, inputMicro, cachedInputMicro: inputMicro, outputMicro, imageMicro: 0 }),
   };
 }

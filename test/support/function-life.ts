@@ -29,7 +29,7 @@ export async function live(name: string, command: string[], secretsFolder: strin
   const port = (await findFreePorts(1))[0]!;
   const settings = {
     ...environment,
-    ...(name === "proxy" ? { backends: JSON.stringify([{ url: "http://127.0.0.1:1", models: null, type: "vllm" }]) } : {}),
+    ...("backends" in environment ? { backends: JSON.stringify([{ url: "http://127.0.0.1:1", models: null, type: "vllm" }]) } : {}),
     PORT: String(port),
     listen_address: "127.0.0.1",
     secret_mount_path: secretsFolder,

@@ -9,6 +9,7 @@ import { DigestChainText } from "#shared/digest-chain.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { InternalClient } from "#shared/http.ts";
 import { generateKey, hashKey } from "#shared/keys.ts";
+import type { Model } from "../../functions/billing/schema.ts";
 import type { ChangesAnswer, SlicesRequest, Verdict } from "../../functions/key-auth/schema.ts";
 import { createBackends } from "../../functions/proxy/backends.ts";
 import { createBodyBudget } from "../../functions/proxy/body.ts";
@@ -27,7 +28,7 @@ import type { ClaimAnswer, ClaimRelease, ClaimRequest, Settlement } from "../../
 
 const renewsAtMs = Date.UTC(2026, 11);
 export const accountId = "019a0000-0000-7000-8000-000000000001";
-const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000 };
+const price = { version: 1, effectiveAtMs: 0, inputMicro: 2, cachedInputMicro: 1, outputMicro: 5, imageMicro: 1_000, lines: [] };
 
 type SlicesAsked = z.output<typeof SlicesRequest>;
 
@@ -71,7 +72,7 @@ export async function startProxy(settings: ProxySettings = {}) {
     monthlyBudgetMicro: null,
     ...settings.verdict,
   };
-  const models = simulatedModels.map((model) => ({ ...model, createdAtMs: 0, enabled: true, prices: [price] }));
+  const models: Model[] = simulatedModels.map((model) => ({ ...model, createdAtMs: 0, enabled: true, retirement: null, prices: [price] }));
 
   const answers: Record<string, (body: any) => unknown> = {
     "/changes": () => {
@@ -186,6 +187,8 @@ export async function startProxy(settings: ProxySettings = {}) {
     key,
     engine,
     state,
+    /** The price book: what is changed here the proxy knows within a second. */
+    models,
     metrics,
     bodies,
     runningCalls,

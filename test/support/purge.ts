@@ -63,9 +63,17 @@ export async function addSlice(sql: Sql, age: string, roundUp = false): Promise<
     from slice
   `;
   const { name, from, to } = row!;
-  // The bounds are ours; DDL takes no parameters.
-  await sql.unsafe(`create table if not exists ${name} partition of usage_events for values from ('${from}') to ('${to}')`);
+  await createSlice(sql, name, from, to);
   return name;
+}
+
+/** Of ids from one to before another; it belongs to the owner of all of them. */
+export async function createSlice(sql: Sql, name: string, from: string, to: string): Promise<void> {
+  // The bounds are ours; DDL takes no parameters.
+  await sql.unsafe(`
+    create table if not exists ${name} partition of usage_events for values from ('${from}') to ('${to}');
+    alter table ${name} owner to epithre_owner;
+  `);
 }
 
 /** Usage events of an account in a slice, the first as old as the slice itself. */

@@ -37,7 +37,7 @@ export function clientWith(stack: Stack, apiKey: string, more: ConstructorParame
 export function usageOf({ sql }: Stack, accountId: string) {
   return sql`
     select u.id, u.key_id, m.name as model, u.endpoint, u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.images,
-      u.cost_micro, u.latency_ms, u.status
+      u.cost_micro, u.price_version, u.latency_ms, u.status
     from usage_events u join models m on m.id = u.model_id
     where u.account_id = ${accountId} order by u.id`;
 }

@@ -1,6 +1,6 @@
 /** Wires the page: one key, the panels that show what it may do, and the language. */
 import { refreshKey, showKey, startKeyPanel } from "./key.js";
-import { forgetModels, loadModels, showModels } from "./models.js";
+import { forgetModels, loadModels, loadPrices, showModels } from "./models.js";
 import { byId } from "./page.js";
 import { forgetConversation, offerModels, startPlayground } from "./playground.js";
 import { loadPolicy, showPolicy } from "./policy.js";
@@ -20,7 +20,7 @@ async function start() {
   startLanguages();
   startNavigation();
   showAll();
-  await loadPolicy();
+  await Promise.all([loadPrices(), loadPolicy()]);
 }
 
 async function showOffer({ scopes }) {

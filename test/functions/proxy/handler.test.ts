@@ -146,6 +146,69 @@ describe("who pays for what", () => {
   });
 });
 
+describe("x-epithre-clamp (design: one request, 3)", () => {
+  const clamped = { headers: { "x-epithre-clamp": "true" } };
+  const limitOf = (response: Response) => response.headers.get("x-epithre-clamped-max-tokens");
+  /** Money for the prompt of `body` and so many tokens of output. */
+  const moneyFor = (body: object, tokens: number) => (JSON.stringify(body).length + 8) * 2 + tokens * 5;
+
+  test.each([
+    ["max_tokens", {}, 12, 12],
+    ["a limit under its other name", { max_tokens: undefined, max_completion_tokens: 100 }, 12, 12],
+    ["no limit of its own", { max_tokens: undefined }, 12, 12],
+    ["two answers", { n: 2 }, 25, 12],
+  ])("lets a call with %s generate what the account can pay for, and says so", async (_, more, affordable, limit) => {
+    await start();
+    const body = chat("[[simulate tokens=90]]", more);
+    proxy.state.availableMicro = moneyFor(body, affordable);
+    const response = await proxy.post(path, body, clamped);
+    expect([response.status, limitOf(response)]).toEqual([200, String(limit)]);
+    const { choices, usage } = (await response.json()) as any;
+    // The engine was told the limit: it stopped there.
+    expect(choices[0].finish_reason).toBe("length");
+    expect(usage.completion_tokens).toBe(limit * choices.length);
+    const event = await onlyEvent();
+    expect(event.completionTokens).toBe(limit * choices.length);
+    expect(event.costMicro).toBeLessThanOrEqual(moneyFor(body, affordable));
+  });
+
+  test("says it at the head of a stream too, and leaves a call alone that the account can pay for", async () => {
+    await start();
+    const body = chat("[[simulate tokens=90]]", { stream: true });
+    proxy.state.availableMicro = moneyFor(body, 7);
+    const poor = await proxy.post(path, body, clamped);
+    expect(limitOf(poor)).toBe("7");
+    expect(await readAll(poor)).toContain("[DONE]");
+    proxy.state.availableMicro = 1e9;
+    const rich = await proxy.post(path, body, clamped);
+    expect([rich.status, limitOf(rich)]).toEqual([200, null]);
+    await readAll(rich);
+    expect(proxy.state.events.at(-1)).toMatchObject({ completionTokens: 90 });
+  });
+
+  test("is an offer: without it, or with less money than one token of output, the call is refused with 402", async () => {
+    await start();
+    const body = chat("[[simulate tokens=90]]");
+    proxy.state.availableMicro = moneyFor(body, 1) - 1;
+    expect((await proxy.post(path, body, clamped)).status).toBe(402);
+    proxy.state.availableMicro = moneyFor(body, 50);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await proxy.post(path, body)).status).toBe(402);
+    expect((await proxy.post(path, body, { headers: { "x-epithre-clamp": "false" } })).status).toBe(402);
+    // The account was refused a moment ago: what it has is known, and is enough for fewer tokens.
+    expect(limitOf(await proxy.post(path, body, clamped))).toBe("50");
+  });
+
+  test("cannot shrink what has no output limit, and takes no other value", async () => {
+    await start();
+    proxy.state.availableMicro = 1;
+    const embedding = { model: "simulated-embedding", input: "a" };
+    expect((await proxy.post("/v1/embeddings", embedding, clamped)).status).toBe(402);
+    const odd = await errorOf(await proxy.post(path, chat("x"), { headers: { "x-epithre-clamp": "yes" } }));
+    expect(odd).toMatchObject({ status: 400, message: expect.stringContaining("x-epithre-clamp") });
+  });
+});
+
 describe("errors of the engine", () => {
   test.each([
     ["status=500", 502, "backend_error"],

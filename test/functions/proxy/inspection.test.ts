@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { EpithreError } from "#shared/errors.ts";
 import type { Model, Price } from "../../../functions/billing/schema.ts";
-import { admit, bodyFor, costMicro } from "../../../functions/proxy/call.ts";
+import { admit, bodyFor, clamp, costMicro } from "../../../functions/proxy/call.ts";
 import { inspect } from "../../../functions/proxy/inspection.ts";
 import { routeOf, type Endpoint } from "../../../functions/proxy/routes.ts";
 
@@ -13,7 +13,7 @@ function endpoint(path: string): Endpoint {
 }
 
 const chat = endpoint("/v1/chat/completions");
-const price: Price = { version: 1, effectiveAtMs: 0, inputMicro: 3, cachedInputMicro: 1, outputMicro: 7, imageMicro: 1_000 };
+const price: Price = { version: 1, effectiveAtMs: 0, inputMicro: 3, cachedInputMicro: 1, outputMicro: 7, imageMicro: 1_000, lines: [] };
 const model: Model = {
   id: "m",
   kind: "chat",
@@ -23,6 +23,7 @@ const model: Model = {
   templateTokens: 10,
   imageTokensMax: 50,
   enabled: true,
+  retirement: null,
   prices: [price],
 };
 
@@ -180,6 +181,26 @@ describe("admit()", () => {
         const cost = costMicro(call, { promptTokens, completionTokens, cachedTokens, reasoningTokens: 0, images: 0 });
         expect(cost).toBeLessThanOrEqual(call.holdMicro);
         expect(Number.isSafeInteger(cost)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe("clamp()", () => {
+  test("finds the largest output limit that the money pays for, and none below one token", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 4 }), fc.nat(6_000), (limit, n, microMax) => {
+        const call = admit(chat, model, price, read({ model: "m", messages, max_tokens: limit, n }));
+        const clamped = clamp(call, microMax);
+        const promptMicro = call.holdMicro - limit * n * price.outputMicro;
+        if (!clamped) expect(microMax).toBeLessThan(promptMicro + n * price.outputMicro);
+        else {
+          expect(clamped.holdMicro).toBeLessThanOrEqual(microMax);
+          expect(clamped.holdMicro).toBe(promptMicro + clamped.outputLimit! * n * price.outputMicro);
+          expect(clamped.bounds.completionTokensMax).toBe(clamped.outputLimit! * n);
+          if (clamped.outputLimit! < limit) expect(clamped.holdMicro + n * price.outputMicro).toBeGreaterThan(microMax);
+          else expect(clamped).toBe(call);
+        }
       }),
     );
   });

@@ -109,6 +109,26 @@ describe("createLeases()", () => {
     expect(second).not.toBeInstanceOf(Promise);
   });
 
+  test("holds as much as fits where the caller takes less, and refuses the others", async () => {
+    let availableMicro = 70;
+    const { leases } = harness((needs) => {
+      if (needs[0]! > availableMicro) return insufficient(availableMicro);
+      availableMicro -= needs[0]!;
+      return granted(needs[0]!);
+    });
+    const fitted: (number | undefined)[] = [];
+    const fit = (spareMicro: number) => {
+      fitted.push(spareMicro >= 20 ? Math.floor(spareMicro / 20) * 20 : undefined);
+      return fitted.at(-1);
+    };
+    const takes = [leases.take(account, 100, undefined, fit), leases.take(account, 100), leases.take(account, 100, undefined, fit)];
+    const results = await Promise.allSettled(takes);
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
+    // Both saw 70 and took 60 of them; the second found the first there before it.
+    expect(fitted).toEqual([60, 60, undefined]);
+    expect(availableMicro).toBe(10);
+  });
+
   test("spends nothing of a lease whose time has passed here, well before the database ends it", async () => {
     const { leases, asked, pass } = harness((needs, want) => granted(needs[0]! + want));
     (await leases.take(account, 10)).release(0);

@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { createPrivateLookup, isPrivateAddress, mayBePrivate, type ResolveAll } from "../../../functions/proxy/private-address.ts";
+import { createPrivateLookup, isPrivateAddress, mayBePrivate, type ResolveAll } from "#shared/private-address.ts";
 
 test.each([
   ["10.1.2.3", true],

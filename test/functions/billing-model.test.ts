@@ -1,0 +1,176 @@
+/** The SQL of money against a plain model of it: the same sequence of calls, the same answers and the same books. */
+import { randomUUID } from "node:crypto";
+import fc from "fast-check";
+import { afterAll, expect, test } from "vitest";
+import { createDatabasePool } from "#shared/db-pool.ts";
+import { sqlState } from "#shared/db.ts";
+import { uuidv7 } from "#shared/ids.ts";
+import { grantLeases, syncLeases } from "../../functions/billing/queries.ts";
+import { settle } from "../../functions/usage-record/queries.ts";
+import type { Settlement } from "../../functions/usage-record/schema.ts";
+import { postEvent, settlement, voided } from "../support/accounts.ts";
+import { createTestDatabase } from "../support/database.ts";
+import { createMoneyModel, type ModelLease } from "../support/money-model.ts";
+import { brokenIn, chargesIn, createMoneyWorld, longFactor, lossIn, moneyIn, seed, setPrice } from "../support/money-world.ts";
+
+const sequences = 3_000 * longFactor;
+/** Sequences at once: each is alone with its accounts, the database is not. */
+const width = 6;
+const stepsMax = 14;
+const ttlMs = 3_600_000;
+
+const database = await createTestDatabase();
+const { sql: owner } = database;
+const billing = createDatabasePool({ url: database.urlFor("billing"), log: () => {} });
+const usageRecord = createDatabasePool({ url: database.urlFor("usage-record"), log: () => {} });
+
+afterAll(async () => {
+  await Promise.all([billing.close(), usageRecord.close()]);
+  await database.close();
+});
+
+const kinds = ["top_up", "refund", "signup_credit", "adjustment"] as const;
+const account = fc.nat(1);
+const amount = fc.nat(900);
+
+const step = fc.oneof(
+  fc.record({ do: fc.constant("post" as const), account, kind: fc.constantFrom(...kinds), amount: fc.integer({ min: 1, max: 2_500 }), negative: fc.boolean(), key: fc.nat(3) }),
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("grant" as const), account, replica: fc.nat(2), needs: fc.array(amount, { minLength: 1, maxLength: 4 }), want: fc.nat(2_000), grow: fc.boolean(),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("settle" as const), leases: fc.array(fc.record({ lease: fc.nat(9), tokens: fc.nat(300), price: fc.nat(3) }), { minLength: 1, maxLength: 4 }) }) },
+  fc.record({ do: fc.constantFrom("settle again" as const, "void" as const), from: fc.nat(30), rows: fc.integer({ min: 1, max: 6 }) }),
+  fc.record({ do: fc.constant("settle on no lease" as const), account, tokens: fc.nat(300) }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("sync" as const), lease: fc.nat(9), stranger: fc.boolean(), renew: fc.boolean(), returned: fc.nat(1_500), recallAnswered: fc.boolean(), close: fc.boolean(),
+    }),
+  },
+  fc.record({ do: fc.constant("expire" as const), lease: fc.nat(9) }),
+  fc.record({ do: fc.constant("close expired" as const) }),
+  fc.record({ do: fc.constant("price change" as const), outputMicro: fc.integer({ min: 0, max: 4 }) }),
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+async function createWorld() {
+  const credits = [2_000, 1];
+  const world = await createMoneyWorld(owner, credits);
+  const model = createMoneyModel();
+  for (const [index, id] of world.accounts.entries()) model.post(id, "top_up", credits[index]!, randomUUID());
+  const keys = Array.from({ length: 4 }, () => randomUUID());
+  const leases: ModelLease[] = [];
+  const sent: Settlement[] = [];
+
+  async function send(batch: Settlement[]): Promise<void> {
+    const expected = model.settle(batch.map(({ requestId, accountId, leaseId, costMicro, status }) => ({ requestId, accountId, leaseId, cost: costMicro, status })));
+    const results = await usageRecord.run((sql) => settle(sql, batch));
+    expect(results).toEqual(expected.map(({ outcome, charged }) => ({ outcome, chargedMicro: charged })));
+  }
+
+  function fresh(accountId: string, leaseId: string, tokens: number, price: number): Settlement {
+    const { version, outputMicro } = world.prices[price % world.prices.length]!;
+    const made = settlement({ accountId, leaseId, model: world.model, requestId: uuidv7(Date.now()), priceVersion: version, completionTokens: tokens, costMicro: tokens * outputMicro });
+    sent.push(made);
+    return made;
+  }
+
+  async function run(given: Step): Promise<void> {
+    switch (given.do) {
+      case "post": {
+        const negative = given.kind === "refund" || (given.kind === "adjustment" && given.negative);
+        const amountMicro = negative ? -given.amount : given.amount;
+        const [accountId, key] = [world.accounts[given.account]!, keys[given.key]!];
+        const event = { kind: given.kind, amountMicro, reason: "correction", idempotencyKey: key };
+        const state = await postEvent(owner, accountId, event).then(() => "posted", sqlState);
+        expect(state).toBe({ posted: "posted", conflict: "EP409", short: "EP402" }[model.post(accountId, given.kind, amountMicro, key)]);
+        return;
+      }
+      case "grant": {
+        const [accountId, replicaId] = [world.accounts[given.account]!, world.replicas[given.replica]!];
+        const own = given.grow ? leases.find((lease) => lease.accountId === accountId && lease.replicaId === replicaId) : undefined;
+        const requests = [{ accountId, leaseId: own?.id ?? null, needsMicro: given.needs, wantMicro: given.want }];
+        const [grant] = await billing.run((sql) => grantLeases(sql, { replicaId, requests }, ttlMs));
+        const expected = model.grant(accountId, replicaId, own?.id ?? null, given.needs, given.want, () => (grant as { leaseId: string }).leaseId);
+        if (expected.outcome === "granted") {
+          const { granted, needsCovered, lease } = expected;
+          expect(grant).toEqual({ outcome: "granted", leaseId: lease.id, grantedMicro: granted, needsCovered, ttlMs });
+          if (!leases.includes(lease)) leases.push(lease);
+        } else if (expected.outcome === "recalling") expect(grant!.outcome).toBe("recalling");
+        // A second after an answer others are asked again: a slow machine may get there.
+        else if (grant!.outcome !== "recalling") expect(grant).toEqual({ outcome: "insufficient", availableMicro: expected.available });
+        return;
+      }
+      case "settle":
+        if (leases.length === 0) return;
+        await send(given.leases.map(({ lease: at, tokens, price }) => {
+          const lease = leases[at % leases.length]!;
+          return fresh(lease.accountId, lease.id, tokens, price);
+        }));
+        return;
+      case "settle on no lease":
+        await send([fresh(world.accounts[given.account]!, randomUUID(), given.tokens, 0)]);
+        return;
+      case "settle again":
+      case "void": {
+        const batch = sent.slice(given.from % (sent.length || 1)).slice(0, given.rows);
+        if (batch.length > 0) await send(given.do === "void" ? batch.map(voided) : batch.toReversed());
+        return;
+      }
+      case "sync": {
+        const lease = leases[given.lease % leases.length];
+        if (!lease) return;
+        const replicaId = given.stranger ? world.replicas.find((id) => id !== lease.replicaId)! : lease.replicaId;
+        const { renew, returned, recallAnswered, close } = given;
+        const report = { leaseId: lease.id, renew, returnMicro: returned, recallAnswered, close };
+        const answer = await billing.run((sql) => syncLeases(sql, { replicaId, leases: [report] }, ttlMs));
+        const { gone, recalled } = model.sync(replicaId, { leaseId: lease.id, renew, returned, recallAnswered, close });
+        expect(answer).toEqual({ leases: [{ gone, ttlMs }], recalled });
+        return;
+      }
+      case "expire": {
+        const lease = leases[given.lease % leases.length];
+        if (!lease) return;
+        model.expire(lease.id);
+        await owner`update leases set expires_at = now() - interval '1 ms' where id = ${lease.id}`;
+        return;
+      }
+      case "close expired":
+        // Not those of anybody, which would be the other sequences' too.
+        await owner`select close_expired_leases_of(id) from unnest(${world.accounts}::uuid[]) as id`;
+        for (const id of world.accounts) model.closeExpired(id);
+        return;
+      case "price change":
+        world.prices.push(await setPrice(owner, world.model, given.outputMicro));
+    }
+  }
+
+  async function check(): Promise<void> {
+    const [money, charges, loss, broken] = await Promise.all([
+      moneyIn(owner, world.accounts), chargesIn(owner, world.accounts), lossIn(owner, world.model), brokenIn(owner, world.accounts),
+    ]);
+    expect(broken).toEqual([]);
+    expect(money).toEqual(world.accounts.map((id) => model.money(id)));
+    const expected = model.charges().sort((one, other) => (one.id < other.id ? -1 : 1));
+    expect(charges.map(({ id, cost, status }) => ({ id, cost, status }))).toEqual(expected);
+    for (const { cost, priced } of charges) expect(cost).toBeLessThanOrEqual(priced);
+    expect(loss).toBe(model.loss());
+  }
+  return { run, check };
+}
+
+test(`the SQL of money answers as a plain model of it, over ${sequences} sequences (seed ${seed})`, async () => {
+  console.info(`sequences of money: EPITHRE_SEED=${seed}`);
+  const sequence = fc.array(step, { minLength: 1, maxLength: stepsMax });
+  const property = fc.asyncProperty(sequence, async (steps) => {
+    const world = await createWorld();
+    for (const one of steps) await world.run(one);
+    await world.check();
+  });
+  await Promise.all(
+    Array.from({ length: width }, (_, index) => fc.assert(property, { numRuns: Math.ceil(sequences / width), seed: seed + index })),
+  );
+}, 180_000 * longFactor);
