@@ -122,7 +122,7 @@ export const routes: Record<string, Route<z.ZodType>> = {
     PostCredit,
     {
       missing: noAccount,
-      conflict: "its idempotency key was used for another event; take a new one for a new event",
+      conflict: "its idempotency key was used for another event (take a new one for a new event), or the account had its signup credit",
       short: "the account has less available than it takes",
       malformed: "a refund is negative, a top-up or signup credit positive, and none is zero",
     },

@@ -1,8 +1,10 @@
 /** Everything that billing is configured by. */
 import { z } from "zod";
-import { secret, setting } from "#shared/config.ts";
+import { type readConfig, secret, setting } from "#shared/config.ts";
 import { databaseUrl } from "#shared/db.ts";
 import { edgeSecretName } from "#shared/flow.ts";
+import type { InvoiceSettings } from "./invoices.ts";
+import { bankTransfer } from "./payments.ts";
 
 /** Characters of a line on an invoice. */
 const line = z.string().trim().min(1).max(200);
@@ -38,3 +40,16 @@ export const configShape = {
   /** Milliseconds that a lease lives without being renewed: how long a killed proxy keeps its accounts' money. */
   leaseTtlMs: setting("lease_ttl_ms", z.coerce.number().int().min(100).max(600_000).default(20_000)),
 };
+
+export function invoiceSettings(config: ReturnType<typeof readConfig<typeof configShape>>): InvoiceSettings {
+  const { topUpMinRupiah: minRupiah, topUpMaxRupiah: maxRupiah } = config;
+  if (minRupiah > maxRupiah) throw new Error("Cannot start: setting topup_min_rupiah is above topup_max_rupiah");
+  return {
+    seller: { name: config.sellerName, address: config.sellerAddress, npwp: config.sellerNpwp },
+    payment: bankTransfer({ bank: config.bankName, accountNumber: config.bankAccountNumber, accountHolder: config.bankAccountHolder }),
+    ppnBasisPoints: config.ppnBasisPoints,
+    minRupiah,
+    maxRupiah,
+    dueDays: config.invoiceDueDays,
+  };
+}

@@ -5,9 +5,8 @@ import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createInternalClient } from "#shared/http.ts";
 import { createLog } from "#shared/log.ts";
-import { configShape } from "./config.ts";
+import { configShape, invoiceSettings } from "./config.ts";
 import { createHandler } from "./handler.ts";
-import { bankTransfer } from "./payments.ts";
 import { createBillingPages } from "./public.ts";
 import { VerdictsAnswer } from "../key-auth/schema.ts";
 
@@ -21,14 +20,7 @@ run(async () => {
   const keyAuth = createInternalClient({ from: "billing", to: "key-auth", url: config.keyAuthUrl, edgeSecret: config.keyAuthSecret });
   const accountOf = createAccountOf({ keyAuth, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
   const edgeSecrets = { proxy: config.proxySecret, notify: config.notifySecret };
-  const invoices = {
-    seller: { name: config.sellerName, address: config.sellerAddress, npwp: config.sellerNpwp },
-    payment: bankTransfer({ bank: config.bankName, accountNumber: config.bankAccountNumber, accountHolder: config.bankAccountHolder }),
-    ppnBasisPoints: config.ppnBasisPoints,
-    minRupiah: config.topUpMinRupiah,
-    maxRupiah: config.topUpMaxRupiah,
-    dueDays: config.invoiceDueDays,
-  };
+  const invoices = invoiceSettings(config);
   return serve({
     name: "billing",
     port: config.port,

@@ -77,6 +77,9 @@ const factsPerRow = 4;
 const markShape = "M8 0H24a8 8 0 0 1 8 8v16a8 8 0 0 1-8 8H8a8 8 0 0 1-8-8V8a8 8 0 0 1 8-8Z";
 const markLetter = "M4 16h21.5a9.5 9.5 0 1 0-3.2 7.1";
 
+/** Letters of Latin names that the fonts lack and Unicode does not take apart. */
+const strokeless: Record<string, string> = { Ł: "L", ł: "l", Đ: "D", đ: "d", Ħ: "H", ħ: "h", ı: "i" };
+
 interface Style {
   font: PDFFont;
   size: number;
@@ -117,7 +120,7 @@ export async function createSheet({ title, reference, issuer, madeAt }: Document
   /** The standard fonts have Latin letters only: others lose their accents, or become question marks. */
   function drawable(value: string): string {
     return Array.from(value.normalize("NFC").replaceAll(/\s/g, " "), (letter) => {
-      const plain = [letter, letter.normalize("NFKD")[0]!].find((each) => known.has(each.codePointAt(0)!));
+      const plain = [letter, letter.normalize("NFKD")[0]!, strokeless[letter]].find((each) => each && known.has(each.codePointAt(0)!));
       return plain ?? "?";
     }).join("");
   }
@@ -296,7 +299,7 @@ export async function createSheet({ title, reference, issuer, madeAt }: Document
       y = page.foot - 14;
       rule(line);
       y -= 4;
-      draw(linesOf(`${issuer[0]} - ${reference}`, faint, contentWidth), page.margin, contentWidth);
+      draw(linesOf(`${issuer[0]} - ${reference}`, faint, contentWidth * 0.6), page.margin, contentWidth);
       const number = `Halaman ${index + 1} dari ${pages.length} / Page ${index + 1} of ${pages.length}`;
       draw(linesOf(number, faint, contentWidth), page.margin, contentWidth, "right");
     }

@@ -467,7 +467,7 @@ describe("the ledger", () => {
     expect(await refusal(owner`update ledger_entries set amount_micro = 6 where event_id = ${event}`)).toBe("EP409");
     expect(await refusal(owner`delete from ledger_entries where event_id = ${event}`)).toBe("EP409");
     expect(await refusal(owner`delete from billing_events where id = ${event}`)).toBe("EP409");
-    expect(await refusal(owner`truncate billing_events, ledger_entries`)).toBe("EP409");
+    expect(await refusal(owner`truncate billing_events, ledger_entries, invoices`)).toBe("EP409");
     await owner.begin(async (sql) => {
       const [old] = await sql<{ id: string }[]>`
         insert into billing_events (account_id, kind, amount_micro, reason, idempotency_key, created_at)
