@@ -1,7 +1,6 @@
 /** Documents for mails that notify sends: the same as the public routes hand out. */
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
-import type { FunctionName } from "#shared/flow.ts";
 import { type Document, makeInvoiceDocument } from "./invoice-document.ts";
 import type { InvoiceSettings } from "./invoices.ts";
 import { findInvoice } from "./queries.ts";
@@ -12,7 +11,6 @@ export interface DocumentsDeps {
   invoices: InvoiceSettings;
 }
 
-/** For notify alone: a document names a person, whom the proxy is to know nothing of (use.account). */
 export function createDocuments({ database, invoices }: DocumentsDeps) {
   async function make({ objectId }: DocumentsRequest): Promise<Document[]> {
     const invoice = await database.run((sql) => findInvoice(sql, objectId));
@@ -20,8 +18,7 @@ export function createDocuments({ database, invoices }: DocumentsDeps) {
     return [await makeInvoiceDocument(invoice, invoices, database)];
   }
 
-  return async function documents(request: DocumentsRequest, from: FunctionName): Promise<DocumentsAnswer> {
-    if (from !== "notify") throw new EpithreError("invalid_signature", "Cannot accept internal call: this route is for notify");
+  return async function documents(request: DocumentsRequest): Promise<DocumentsAnswer> {
     const made = await make(request);
     return made.map(({ filename, contentType, bytes }) => ({ filename, contentType, base64: Buffer.from(bytes).toString("base64") }));
   };

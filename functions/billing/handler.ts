@@ -30,10 +30,12 @@ export function createHandler({ edgeSecrets, database, clock, leaseTtlMs, invoic
 
   return createInternalHandler("billing", edgeSecrets, {
     "/leases/grant": route({
+      from: "proxy",
       input: GrantRequest,
       answer: async (request) => ({ grants: await database.run((sql) => grantLeases(sql, request, leaseTtlMs)) }),
     }),
     "/leases/sync": route({
+      from: "proxy",
       input: SyncRequest,
       async answer(request) {
         const answer = await database.run((sql) => syncLeases(sql, request, leaseTtlMs));
@@ -42,13 +44,16 @@ export function createHandler({ edgeSecrets, database, clock, leaseTtlMs, invoic
       },
     }),
     "/balance": route({
+      from: "proxy",
       input: BalanceRequest,
       answer: ({ accountId, keyId }) => database.run((sql) => findBalance(sql, accountId, keyId)),
     }),
     "/price-book": route({
+      from: "proxy",
       input: PriceBookRequest,
       answer: async () => ({ models: await database.run(findPriceBook) }),
     }),
-    "/documents": route({ input: DocumentsRequest, answer: documents }),
+    // They name a person, whom the proxy is to know nothing of (use.account).
+    "/documents": route({ from: "notify", input: DocumentsRequest, answer: documents }),
   });
 }
