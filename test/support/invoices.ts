@@ -37,6 +37,20 @@ export async function newPayer(sql: Sql, name: string | null = "Siti Contoh"): P
   return { accountId, email, key };
 }
 
+/** One invoice in each state. */
+export async function addInvoices(sql: Sql, accountId: string): Promise<{ open: string; paid: string; cancelled: string }> {
+  const request = async () => {
+    const [row] = await sql<{ id: string }[]>`
+      select invoice_id as id from request_top_up(${accountId}, 100000, ${randomUUID()}, 1100, 14, 5, 20)
+    `;
+    return row!.id;
+  };
+  const [open, paid, cancelled] = [await request(), await request(), await request()];
+  await sql`select admin_confirm_invoice(${paid}, 111000000000, null)`;
+  await sql`select cancel_invoice(${accountId}, ${cancelled})`;
+  return { open, paid, cancelled };
+}
+
 export interface Answer {
   status: number;
   headers: Headers;
