@@ -88,7 +88,7 @@ describe("GET /v1/billing/invoices/{id}.pdf", () => {
     expectInOrder(await readPdf((await pdfOf(payer, id)).bytes), ["PPN 12,5%", "VAT 12.5%", "Rp154.321", "Rp1.388.888"]);
   });
 
-  test("is made anew each time, with the same bytes; who is named is read then (right.correct)", async () => {
+  test("is made anew each time, with the same bytes; who is named is read then (use.account)", async () => {
     const payer = await newPayer(db.sql);
     const { id } = await invoiceOf(payer);
     const first = await pdfOf(payer, id);

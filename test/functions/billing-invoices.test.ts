@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect, type Sql, sqlState } from "#shared/db.ts";
-import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { bothAtOnce, createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addKey } from "../support/accounts.ts";
 import { type Call, newPayer, type Payer, publicBilling } from "../support/invoices.ts";
 
@@ -28,6 +28,13 @@ const numbers = async () =>
   (await db.sql<{ number: number }[]>`select number from invoices order by number`).map(({ number }) => number);
 const lastNumber = async () => (await db.sql<{ last: number }[]>`select last from invoice_numbers`)[0]?.last ?? 0;
 const confirm = (id: string, micro: number) => db.sql`select admin_confirm_invoice(${id}, ${micro}, null)`;
+
+async function request(sql: Sql, { accountId }: Payer, { key = randomUUID(), openMax = 5 } = {}): Promise<{ outcome: string; id: string }> {
+  const [row] = await sql<{ outcome: string; id: string }[]>`
+    select outcome, invoice_id as id from request_top_up(${accountId}, 50000, ${key}, 1100, 14, ${openMax}, 20)
+  `;
+  return row!;
+}
 
 /** As if it had been made this long ago. */
 async function age(id: string, by: string): Promise<void> {
@@ -73,12 +80,14 @@ describe("POST /v1/billing/topups", () => {
 
   test("answers the same for the same key, with one invoice and one mail, however many come at once", async () => {
     const payer = await newPayer(db.sql);
-    const key = randomUUID();
+    const [key, otherKey] = [randomUUID(), randomUUID()];
     const before = await lastNumber();
     const answers = await Promise.all(Array.from({ length: 8 }, () => topUp(payer, 50_000, key)));
     for (const answer of answers) expect([answer.status, answer.body]).toEqual([201, answers[0]!.body]);
     expect(await lastNumber()).toBe(before + 1);
     expect(await db.sql`select from outbox where account_id = ${payer.accountId}`).toHaveLength(1);
+    expect(await bothAtOnce(db.sql, (sql) => request(sql, payer, { key: otherKey }))).toEqual(Array(2).fill({ outcome: "made", id: expect.any(String) }));
+    expect(await lastNumber()).toBe(before + 2);
     // After its end too: a retry makes no second one.
     await call(payer, "POST", `/invoices/${answers[0]!.body.id}/cancel`);
     expect((await topUp(payer, 50_000, key)).body).toEqual({ ...answers[0]!.body, state: "cancelled" });
@@ -136,6 +145,8 @@ describe("POST /v1/billing/topups", () => {
     const answers = await Promise.all(Array.from({ length: 8 }, () => topUp(payer, 50_000)));
     const made = answers.filter(({ status }) => status === 201);
     expect(made).toHaveLength(5);
+    const other = await newPayer(db.sql);
+    expect((await bothAtOnce(db.sql, (sql) => request(sql, other, { openMax: 1 }))).map(({ outcome }) => outcome)).toEqual(["made", "too_many_open"]);
     expect(message(answers.find(({ status }) => status !== 201)!)).toBe(
       "409 Cannot make invoice: 5 are unpaid; pay one, or cancel one you do not need",
     );
@@ -164,15 +175,12 @@ describe("POST /v1/billing/topups", () => {
 
   test("makes none for a closed account, nor for one that is being closed", async () => {
     const payer = await newPayer(db.sql);
-    const closing = await db.sql.reserve();
-    await closing`begin`;
-    await closing`update accounts set status = 'closed', closed_at = now() where id = ${payer.accountId}`;
-    const asked = topUp(payer, 50_000);
-    await closing`commit`;
-    closing.release();
-    expect([401, 404]).toContain((await asked).status);
-    const state = await roles.billing`select request_top_up(${payer.accountId}, 50000, ${randomUUID()}, 0, 1, 5, 20)`.catch(sqlState);
-    expect(state).toBe("EP404");
+    const [, asked] = await bothAtOnce<unknown>(db.sql, async (sql, second) => {
+      if (second) return request(sql, payer).catch(sqlState);
+      await sql`update accounts set status = 'closed', closed_at = now() where id = ${payer.accountId}`;
+    });
+    expect(asked).toBe("EP404");
+    expect((await topUp(payer, 50_000)).status).toBe(401);
   });
 });
 
@@ -184,7 +192,7 @@ describe("an invoice's number", () => {
       payers.map(async (payer, index) => {
         if (index % 3 !== 0) return topUp(payer, 50_000);
         const undone = roles.billing.begin(async (sql) => {
-          await sql`select request_top_up(${payer.accountId}, 50000, ${randomUUID()}, 1100, 14, 5, 20)`;
+          await request(sql as unknown as Sql, payer);
           throw new Error("undone");
         });
         return expect(undone).rejects.toThrow("undone");
@@ -198,20 +206,14 @@ describe("an invoice's number", () => {
     expect(row!.ordered).toBe(true);
   });
 
-  test("is issued by the clock behind the lock: who waited for a number is later than who had the one before", async () => {
+  test("is issued by the clock behind the lock: who began first but numbered second is later", async () => {
     const [first, second] = [await newPayer(db.sql), await newPayer(db.sql)];
-    const holder = await db.sql.reserve();
-    const waiter = await db.sql.reserve();
-    const request = (sql: Sql, { accountId }: Payer) => sql`select request_top_up(${accountId}, 50000, ${randomUUID()}, 1100, 14, 5, 20)`;
-    // The second begins before the first has its number.
-    await waiter`begin`;
-    await waiter`select now()`;
-    await holder`begin`;
-    await request(holder, first);
-    const waits = request(waiter, second).then(() => waiter`commit`);
-    await holder`commit`;
-    await waits;
-    for (const connection of [holder, waiter]) connection.release();
+    const begun = await db.sql.reserve();
+    await begun`begin`;
+    await request(db.sql, first);
+    await request(begun, second);
+    await begun`commit`;
+    begun.release();
     const issued = await db.sql<{ accountId: string }[]>`
       select account_id as "accountId" from invoices where account_id in ${db.sql([first.accountId, second.accountId])} order by issued_at
     `;
