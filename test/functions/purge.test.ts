@@ -5,6 +5,7 @@ import { purgeLeadHours } from "#shared/stored-data.ts";
 import { openAccount } from "../support/accounts.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { addUnpaidInvoice } from "../support/invoices.ts";
 import { addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -57,22 +58,10 @@ async function addBillingEvent(age: string): Promise<string> {
   return row!.id;
 }
 
-/** An invoice that was due this long ago, in this state. */
-async function addUnpaidInvoice(age: string, state: "open" | "cancelled" = "open"): Promise<string> {
-  const [row] = await db.sql<{ id: string }[]>`
-    insert into invoices (account_id, year, number, credit_micro, ppn_basis_points, ppn_micro, issued_at, due_at, state, idempotency_key)
-    select
-      ${account}, invoice_year(due), (select coalesce(max(number), 0) + 1 from invoices), 1000000, 0, 0, due, due, ${state}, ${randomUUID()}
-    from (select now() - ${age}::interval as due) as d
-    returning id
-  `;
-  return row!.id;
-}
-
 /** An invoice that was paid this long ago, by a billing event of that time. */
 async function addPaidInvoice(age: string): Promise<string> {
   const eventId = await addBillingEvent(age);
-  const id = await addUnpaidInvoice(age);
+  const id = await addUnpaidInvoice(db.sql, age);
   await db.sql`update invoices set state = 'paid', paid_at = now(), billing_event_id = ${eventId} where id = ${id}`;
   return id;
 }
@@ -165,7 +154,7 @@ describe("purge()", () => {
   });
 
   test.each(["open", "cancelled"] as const)("deletes an invoice that nobody paid (%s) before 90 days have passed since it was due (keep.billing)", (state) =>
-    expectLimit(90, (age) => addUnpaidInvoice(age, state), ["invoices", "id"]));
+    expectLimit(90, (age) => addUnpaidInvoice(db.sql, age, state), ["invoices", "id"]));
 
   test("deletes a paid invoice with its billing event before 7 years have passed, and no sooner (keep.billing)", async () => {
     const young = await addPaidInvoice("91 days");

@@ -51,6 +51,19 @@ export async function addInvoices(sql: Sql, accountId: string): Promise<{ open: 
   return { open, paid, cancelled };
 }
 
+/** An invoice of some account that was due this long ago, in this state; answers its id. */
+export async function addUnpaidInvoice(sql: Sql, age: string, state: "open" | "cancelled" = "open"): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`
+    insert into invoices (account_id, year, number, credit_micro, ppn_basis_points, ppn_micro, issued_at, due_at, state, idempotency_key)
+    select
+      ${randomUUID()}, invoice_year(due), (select coalesce(max(number), 0) + 1 from invoices), 1000000, 0, 0, due, due, ${state},
+      ${randomUUID()}
+    from (select now() - ${age}::interval as due) as d
+    returning id
+  `;
+  return row!.id;
+}
+
 export interface Answer {
   status: number;
   headers: Headers;
