@@ -59,6 +59,7 @@ const refusalOf: Record<string, Refusal> = {
   EP409: "conflict",
   "23505": "conflict",
   EP410: "past",
+  EP422: "mismatch",
   EP402: "short",
   "23514": "malformed",
 };
@@ -67,6 +68,7 @@ const kindOf: Record<Refusal, ErrorKind> = {
   missing: "not_found",
   conflict: "conflict",
   past: "invalid_request",
+  mismatch: "conflict",
   short: "insufficient_quota",
   malformed: "invalid_request",
 };

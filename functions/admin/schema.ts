@@ -106,6 +106,22 @@ export const CreatePrice = z.strictObject({
   lines: z.array(PriceLine).max(64).default([]),
 });
 
+/** After what an account gets its signup credit (infra/decisions/0009-invoices.md). */
+export const signupCreditMoments = ["verified_email", "operator", "first_transfer", "never"] as const;
+
+/** One of both: `INV-2026-000123`, or whose invoices. */
+export const FindInvoices = z.union([
+  z.strictObject({
+    number: z
+      .string()
+      .regex(/^INV-\d{4}-\d{6,9}$/, "must be of the form INV-2026-000123")
+      .transform((text) => ({ year: Number(text.slice(4, 8)), number: Number(text.slice(9)) })),
+  }),
+  z.strictObject({ accountId }),
+]);
+
+/** What the bank says that came in, tax included. */
+export const ConfirmInvoice = z.strictObject({ invoiceId: z.uuid(), receivedRupiah: z.int().min(1).max(2_000_000_000) });
 /** Days (UTC) from the first to the last, both included. */
 const booksDaysMax = 92;
 export const ReadBooks = z

@@ -5,7 +5,7 @@ import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createInternalClient } from "#shared/http.ts";
 import { createLog } from "#shared/log.ts";
-import { configShape } from "./config.ts";
+import { configShape, invoiceSettings } from "./config.ts";
 import { createHandler } from "./handler.ts";
 import { createBillingPages } from "./public.ts";
 import { VerdictsAnswer } from "../key-auth/schema.ts";
@@ -19,7 +19,8 @@ run(async () => {
   const database = createDatabasePool({ url: config.databaseUrl, log });
   const keyAuth = createInternalClient({ from: "billing", to: "key-auth", url: config.keyAuthUrl, edgeSecret: config.keyAuthSecret });
   const accountOf = createAccountOf({ keyAuth, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
-  const edgeSecrets = { proxy: config.proxySecret };
+  const edgeSecrets = { proxy: config.proxySecret, notify: config.notifySecret };
+  const invoices = invoiceSettings(config);
   return serve({
     name: "billing",
     port: config.port,
@@ -27,8 +28,8 @@ run(async () => {
     log,
     bodyBytesMax,
     handlerPath: "/v1/",
-    handler: createBillingPages({ accountOf, database, clock: systemClock }),
-    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs }).node,
+    handler: createBillingPages({ accountOf, database, clock: systemClock, invoices }),
+    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs, invoices }).node,
     async onStop() {
       await Promise.all([database.close(), keyAuth.close()]);
     },

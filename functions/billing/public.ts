@@ -5,15 +5,18 @@
 import type { AccountOf } from "#shared/caller.ts";
 import { formatRupiah } from "#shared/money.ts";
 import { createPublicHandler, type PublicRoute } from "#shared/public.ts";
+import { invoiceRoutes } from "./invoice-routes.ts";
+import type { InvoiceSettings } from "./invoices.ts";
 import { priceListRoute, type PriceListDeps } from "./price-list.ts";
 import { findBalance } from "./queries.ts";
 
 export interface PublicDeps extends PriceListDeps {
   accountOf: AccountOf;
+  invoices: InvoiceSettings;
 }
 
 export function createBillingPages(deps: PublicDeps): (request: Request) => Promise<Response> {
-  return createPublicHandler([priceListRoute(deps), ...accountRoutes(deps)]);
+  return createPublicHandler([priceListRoute(deps), ...accountRoutes(deps), ...invoiceRoutes(deps)]);
 }
 
 function accountRoutes({ accountOf, database }: PublicDeps): PublicRoute[] {

@@ -1,6 +1,7 @@
-/** All SQL of billing. What must be atomic (grants, returns, closes) is an SQL function of migrations 0005 and 0020. */
+/** All SQL of billing. What must be atomic (grants, returns, closes) is an SQL function of migrations 0005, 0020 and 0035. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
+import type { Invoice } from "./invoices.ts";
 import type { BalanceAnswer, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
 
 /** Milliseconds after which a grant that waits for a recall is asked for again: replicas answer within about 250. */
@@ -8,6 +9,12 @@ const recallRetryMs = 50;
 
 /** Accounts whose expired leases one call closes. */
 const expiredAccountsMax = 100;
+
+/** Unpaid invoices that an account can have at once. */
+export const openInvoicesMax = 5;
+
+/** Invoices that an account can ask for within a day: each is a mail. */
+export const topUpsPerDayMax = 20;
 
 interface GrantRow {
   outcome: Grant["outcome"];
@@ -150,4 +157,68 @@ export async function findPriceBook(sql: Sql): Promise<Model[]> {
     order by m.name
   `;
   return rows.map(({ model }) => model);
+}
+
+export interface TopUp {
+  accountId: string;
+  /** Of credit, before tax. */
+  rupiah: number;
+  key: string;
+  ppnBasisPoints: number;
+  dueDays: number;
+}
+
+export interface TopUpOutcome {
+  outcome: "made" | "other_amount" | "too_many_open" | "too_many_today";
+  /** Where it was made, now or before under the same key. */
+  invoiceId: string | null;
+}
+
+/** Makes an invoice, once for each key, and queues its mail. Fails with EP404 where the account is closed. */
+export async function requestTopUp(sql: Sql, { accountId, rupiah, key, ppnBasisPoints, dueDays }: TopUp): Promise<TopUpOutcome> {
+  const [row] = await sql<TopUpOutcome[]>`
+    select outcome, invoice_id as "invoiceId" from request_top_up(
+      ${accountId}, ${rupiah}, ${key}, ${ppnBasisPoints}, ${dueDays}, ${openInvoicesMax}, ${topUpsPerDayMax}
+    )
+  `;
+  return row!;
+}
+
+/** Fails with EP409 where it is paid. */
+export async function cancelInvoice(sql: Sql, accountId: string, id: string): Promise<void> {
+  await sql`select cancel_invoice(${accountId}, ${id})`;
+}
+
+const invoiceColumns = (sql: Sql) => sql`
+  id, account_id as "accountId", year, number, credit_micro as "creditMicro", ppn_basis_points as "ppnBasisPoints",
+  ppn_micro as "ppnMicro", issued_at as "issuedAt", due_at as "dueAt", state, paid_at as "paidAt"
+`;
+
+/** Of this account, where one is named. */
+export async function findInvoice(sql: Sql, id: string, accountId?: string): Promise<Invoice | undefined> {
+  const [invoice] = await sql<Invoice[]>`
+    select ${invoiceColumns(sql)} from invoices
+    where id = ${id} and account_id = coalesce(${accountId ?? null}::uuid, account_id)
+  `;
+  return invoice;
+}
+
+/** Newest first; with a cursor those before it. */
+export async function listInvoices(sql: Sql, accountId: string, limit: number, cursor?: string): Promise<Invoice[]> {
+  return sql<Invoice[]>`
+    select ${invoiceColumns(sql)} from invoices
+    where account_id = ${accountId} and id < coalesce(${cursor ?? null}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by id desc limit ${limit}
+  `;
+}
+
+export interface Recipient {
+  name: string | null;
+  email: string;
+}
+
+/** Whom an invoice is for; undefined once the account is erased. */
+export async function findRecipient(sql: Sql, invoiceId: string): Promise<Recipient | undefined> {
+  const [recipient] = await sql<Recipient[]>`select name, email from invoice_recipient(${invoiceId})`;
+  return recipient;
 }

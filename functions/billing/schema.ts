@@ -139,3 +139,39 @@ export const Model = z.strictObject({
 export type Model = z.output<typeof Model>;
 
 export const PriceBookAnswer = z.strictObject({ models: z.array(Model) });
+
+/** A UUID that the caller makes for each top-up, and sends again with each retry of it. */
+export const IdempotencyKey = z.uuid();
+
+export const InvoiceId = z.uuid();
+
+/** Credit to buy, whole rupiah before tax. */
+export function topUpRequest(minRupiah: number, maxRupiah: number) {
+  const form = `must be whole rupiah, from ${minRupiah} to ${maxRupiah}`;
+  return z.strictObject({ amount_rupiah: z.int(form).min(minRupiah, form).max(maxRupiah, form) });
+}
+
+/** Invoices on one page of a list. */
+const invoicesPerPageMax = 100;
+const pageForm = `must be a number from 1 to ${invoicesPerPageMax}`;
+
+export const InvoicesQuery = z.strictObject({
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/, pageForm)
+    .transform(Number)
+    .pipe(z.int().min(1, pageForm).max(invoicesPerPageMax, pageForm))
+    .default(20),
+  cursor: z.uuid("must be next_cursor of the page before").optional(),
+});
+
+/** What notify asks for, to attach it to a mail: the document of an invoice, or its receipt once it is paid. */
+export const DocumentsRequest = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("invoice"), objectId: z.uuid() }),
+]);
+export type DocumentsRequest = z.output<typeof DocumentsRequest>;
+
+export const DocumentsAnswer = z.array(
+  z.strictObject({ filename: z.string(), contentType: z.string(), base64: z.base64() }),
+);
+export type DocumentsAnswer = z.output<typeof DocumentsAnswer>;

@@ -2,7 +2,7 @@
 import { sqlState, type Sql } from "#shared/db.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
-import type { Mailer } from "#shared/mail.ts";
+import type { Attachment, Mailer } from "#shared/mail.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
 import { type DueMail, finishMail, queueRetirementMail, takeMail } from "./queries.ts";
 import type { NotifyAnswer } from "./schema.ts";
@@ -12,6 +12,8 @@ export interface Deps {
   /** Opens one connection, which lives as long as a run. */
   open: () => Sql;
   mailer: Mailer;
+  /** The documents that go out with a mail, made now. */
+  attachmentsOf(mail: DueMail): Promise<Attachment[]>;
   log: Log;
 }
 
@@ -28,12 +30,13 @@ const queueMsMax = 15_000;
 const runMsMax = 45_000;
 
 /** A mail goes out at least once: whoever ends between the relay's yes and our note sends it again, with the same id. */
-export function createNotify({ open, mailer, log }: Deps): () => Promise<NotifyAnswer> {
+export function createNotify({ open, mailer, attachmentsOf, log }: Deps): () => Promise<NotifyAnswer> {
   const exclusively = createSingleFlight(open, "notify");
 
   async function isSent(mail: DueMail): Promise<boolean> {
     try {
-      await mailer.send({ to: mail.email, id: mail.id, ...templates[mail.template](mail) });
+      const attachments = await attachmentsOf(mail);
+      await mailer.send({ to: mail.email, id: mail.id, attachments, ...templates[mail.template](mail) });
       return true;
     } catch {
       return false;

@@ -58,4 +58,44 @@ The models on offer and their prices: GET /v1/prices
 Epithre
 `,
   }),
+  invoice: () => ({
+    subject: "Faktur isi ulang kredit Epithre / Your Epithre invoice",
+    text: `Halo,
+
+terlampir faktur untuk isi ulang kredit API yang Anda minta. Transfer tepat
+sejumlah totalnya ke rekening di faktur, dengan nomor faktur sebagai
+berita. Setelah transfer kami terima, saldo Anda bertambah dan kuitansinya
+kami kirim lewat surel.
+
+Bila Anda tidak jadi membayar, faktur ini dapat dibatalkan di dasbor.
+
+
+Hello,
+
+attached is the invoice for the top-up of API credit that you asked for.
+Please transfer exactly its total to the account on the invoice, with the
+invoice's number as reference. Once we have the transfer your balance
+rises, and the receipt comes by e-mail.
+
+If you do not want to pay after all, cancel the invoice on the dashboard.
+
+Epithre
+`,
+  }),
+  receipt: () => ({
+    subject: "Kuitansi pembayaran Epithre / Your Epithre receipt",
+    text: `Halo,
+
+pembayaran Anda sudah kami terima dan kreditnya sudah ditambahkan ke saldo
+Anda. Kuitansinya terlampir. Terima kasih.
+
+
+Hello,
+
+we have received your payment and added the credit to your balance. The
+receipt is attached. Thank you.
+
+Epithre
+`,
+  }),
 };

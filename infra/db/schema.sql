@@ -2,23 +2,25 @@
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed');
 create type audit_actor as enum ('operator', 'system');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
 create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress', 'too_many');
 create type erasure_outcome as enum ('none', 'more', 'erased');
 create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
+create type invoice_state as enum ('open', 'paid', 'cancelled');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
-create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments');
-create type mail_template as enum ('welcome', 'model_retirement');
+create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
+create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
+create type top_up_outcome as enum ('made', 'other_amount', 'too_many_open', 'too_many_today');
 create type usage_endpoint as enum ('chat.completions', 'completions', 'embeddings', 'images.generations', 'images.edits', 'images.variations');
 
 create table accounts (
@@ -120,6 +122,7 @@ CASE kind
 END);
 create index billing_events_account ON billing_events USING btree (account_id, id);
 create index billing_events_created ON billing_events USING btree (created_at);
+create uniquE INDEX billing_events_one_signup_credit ON billing_events USING btree (account_id) WHERE (kind = 'signup_credit'::billing_kind);
 
 create table daily_books (
   day date not null,
@@ -171,6 +174,44 @@ alter table idempotency_claims add constraint idempotency_claims_digest_is_sha25
 alter table idempotency_claims add constraint idempotency_claims_pkey PRIMARY KEY (account_id, digest);
 create index idempotency_claims_account ON idempotency_claims USING btree (account_id, claimed_at);
 create index idempotency_claims_claimed ON idempotency_claims USING btree (claimed_at);
+
+create table invoice_numbers (
+  year smallint not null,
+  last integer not null
+);
+alter table invoice_numbers add constraint invoice_numbers_pkey PRIMARY KEY (year);
+
+create table invoices (
+  id uuid not null default uuidv7(),
+  account_id uuid not null,
+  year smallint not null,
+  number integer not null,
+  credit_micro bigint not null,
+  ppn_basis_points integer not null,
+  ppn_micro bigint not null,
+  issued_at timestamp with time zone not null,
+  due_at timestamp with time zone not null,
+  state invoice_state not null default 'open'::invoice_state,
+  paid_at timestamp with time zone,
+  billing_event_id uuid,
+  idempotency_key uuid not null
+);
+CREATE TRIGGER invoices_guarded BEFORE DELETE OR UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION guard_invoice();
+CREATE TRIGGER invoices_no_truncate BEFORE TRUNCATE ON invoices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+alter table invoices add constraint invoices_account_id_idempotency_key_key UNIQUE (account_id, idempotency_key);
+alter table invoices add constraint invoices_billing_event_id_fkey FOREIGN KEY (billing_event_id) REFERENCES billing_events(id) ON DELETE CASCADE;
+alter table invoices add constraint invoices_billing_event_id_key UNIQUE (billing_event_id);
+alter table invoices add constraint invoices_credit_whole CHECK (((credit_micro > 0) AND ((credit_micro % (1000000)::bigint) = 0)));
+alter table invoices add constraint invoices_due_later CHECK ((due_at >= issued_at));
+alter table invoices add constraint invoices_number_positive CHECK ((number > 0));
+alter table invoices add constraint invoices_paid_by_event CHECK ((((state = 'paid'::invoice_state) = (billing_event_id IS NOT NULL)) AND ((state = 'paid'::invoice_state) = (paid_at IS NOT NULL))));
+alter table invoices add constraint invoices_pkey PRIMARY KEY (id);
+alter table invoices add constraint invoices_ppn_rate CHECK (((ppn_basis_points >= 0) AND (ppn_basis_points <= 10000)));
+alter table invoices add constraint invoices_ppn_whole CHECK (((ppn_micro >= 0) AND ((ppn_micro % (1000000)::bigint) = 0)));
+alter table invoices add constraint invoices_year_number_key UNIQUE (year, number);
+alter table invoices add constraint invoices_year_of_issue CHECK ((year = invoice_year(issued_at)));
+create index invoices_account ON invoices USING btree (account_id, id);
+create index invoices_unpaid ON invoices USING btree (due_at) WHERE (state <> 'paid'::invoice_state);
 
 create table key_budgets (
   key_id uuid not null,
@@ -406,11 +447,14 @@ create function admin_balance(uuid) returns record language plpgsql security def
 create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
 create function admin_books(date,date) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 09753760d884
 create function admin_close_account(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- fa755711214e
+create function admin_confirm_invoice(uuid,bigint,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 431af2e8b67f
 create function admin_confirm_purge_gap() returns void language plpgsql security definer set search_path=public, pg_temp; -- f87de1696e2d
 create function admin_create_account(text,text) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 44158d9a6887
 create function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 3af5af5ab07c
 create function admin_create_model(text,model_kind,integer,integer,integer,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 83b808dca7d0
 create function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 93b94cf7b156
+create function admin_find_invoices(integer,integer,uuid) returns SETOF invoices language sql security definer set search_path=public, pg_temp; -- be5b5f0f7188
+create function admin_grant_signup_credit(uuid,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- d7d07c2470a3
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
 create function admin_revoke_key(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- ba327c2f942d
 create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
@@ -421,6 +465,7 @@ create function append_audit(audit_action,uuid,uuid,suspension_reason) returns v
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
+create function cancel_invoice(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7df5f2960839
 create function captured_tokens(interval) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 893b62df8963
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
 create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 1d4dd2717b64
@@ -432,15 +477,19 @@ create function count_ended_lease() returns trigger language plpgsql set search_
 create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
 create function create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- e4667d91d151
 create function create_price_line(integer,text,image_quality,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- f207552c2d84
-create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
+create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- bee2de1708ae
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
-create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- d5a39bf8fe68
+create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- 29e6139b8749
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
+create function grant_signup_credit(uuid,bigint) returns uuid language plpgsql set search_path=public, pg_temp; -- 090155a35519
+create function guard_invoice() returns trigger language plpgsql set search_path=public, pg_temp; -- 63cfd4f82b2c
+create function invoice_recipient(uuid) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 20f254cb5eac
+create function invoice_year(timestamp with time zone) returns smallint language sql; -- f9c160db92d5
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
@@ -449,8 +498,9 @@ create function note_person_rewrite() returns trigger language plpgsql security 
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
 create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
-create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
-create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
+create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language sql set search_path=public, pg_temp; -- 7cffd4e8a75c
+create function post_taxed_event(uuid,billing_kind,bigint,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- fc37236b40ba
+create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- f4649cbd9c51
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
 create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
@@ -462,6 +512,7 @@ create function refuse_untold_key_deletion() returns trigger language plpgsql; -
 create function refuse_young_audit_deletion() returns trigger language plpgsql; -- 96581c2098b9
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
+create function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 17399ddccee5
 create function retirement_date(text) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 85a1cbe911fc
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
@@ -480,11 +531,14 @@ grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_booked_until() to epithre_admin;
 grant execute on function admin_books(date,date) to epithre_admin;
 grant execute on function admin_close_account(uuid) to epithre_admin;
+grant execute on function admin_confirm_invoice(uuid,bigint,bigint) to epithre_admin;
 grant execute on function admin_confirm_purge_gap() to epithre_admin;
 grant execute on function admin_create_account(text,text) to epithre_admin;
 grant execute on function admin_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint) to epithre_admin;
 grant execute on function admin_create_model(text,model_kind,integer,integer,integer,integer) to epithre_admin;
 grant execute on function admin_create_price(text,timestamp with time zone,bigint,bigint,bigint,bigint,jsonb) to epithre_admin;
+grant execute on function admin_find_invoices(integer,integer,uuid) to epithre_admin;
+grant execute on function admin_grant_signup_credit(uuid,bigint) to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
 grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
@@ -493,6 +547,7 @@ grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to
 grant execute on function admin_withdraw_retirement(text) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
 grant execute on function book_usage_slice(uuid) to epithre_purge;
+grant execute on function cancel_invoice(uuid,uuid) to epithre_billing;
 grant execute on function captured_tokens(interval) to epithre_admin;
 grant execute on function captured_tokens(interval) to epithre_reconcile;
 grant execute on function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) to epithre_usage_record;
@@ -506,6 +561,7 @@ grant execute on function finish_mail(uuid) to epithre_notify;
 grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
 grant execute on function forget_idle_rates() to epithre_key_auth;
 grant execute on function forget_key_use(uuid,integer) to epithre_purge;
+grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
@@ -513,6 +569,7 @@ grant execute on function note_person_rewrites(uuid) to epithre_purge;
 grant execute on function queue_retirement_mail() to epithre_notify;
 grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
+grant execute on function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) to epithre_billing;
 grant execute on function retirement_date(text) to epithre_notify;
 grant execute on function settle(settlement[]) to epithre_usage_record;
 grant execute on function settle_reconciliations(interval) to epithre_reconcile;
@@ -529,6 +586,7 @@ grant maintain on persons_7 to epithre_purge;
 grant select (id, status, changed_xid) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
+grant select on invoices to epithre_billing;
 grant select on key_budgets to epithre_billing;
 grant select on leases to epithre_billing;
 grant select on models to epithre_billing;
@@ -542,13 +600,18 @@ comment on column balances.credited_micro is 'The sum of the account''s billing 
 comment on column balances.leased_micro is 'The sum of what its leases were granted, expired ones included until they are closed.';
 comment on column billing_events.amount_micro is 'Micro-rupiah that the event adds to the credit: 1000000 is one rupiah, -1000000 takes one.';
 comment on column billing_events.idempotency_key is 'Chosen by whoever posts the event. The same key with the same event is the same event again (its id is the answer); with another one it is refused (EP409).';
+comment on column invoices.billing_event_id is 'The top_up that paid it. Its idempotency key is the invoice''s id, so it is posted once.';
+comment on column invoices.credit_micro is 'Micro-rupiah by which the account''s credit rises once it is paid; the tax comes on top.';
+comment on column invoices.ppn_micro is 'credit_micro x ppn_basis_points / 10000, rounded once, half up, to whole rupiah. Example: 50,005 rupiah with 11 % is 5,500.55, so 5,501 rupiah.';
 comment on column ledger_entries.account_id is 'The customer''s account, on entries of customer; null on all others, which are the operator''s.';
 comment on function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) is 'Posts one event once, with its two entries, and answers its id, also when the same key came with the same event before. EP404: no such account. EP409: the key came with another event. EP402: the account has less available than is taken.';
+comment on function post_taxed_event(uuid,billing_kind,bigint,bigint,billing_reason,uuid) is 'Posts one event once, with its entries, and answers its id, also when the same key came with the same event before. EP404: no such account. EP409: the key came with another event. EP402: the account has less available than is taken.';
 comment on table balances is 'The money of an account in three sums without dates. Balance = credited - consumed - what its open leases have consumed; available, which can be leased or refunded = credited - consumed - leased, never below zero. Example: 100,000 rupiah topped up, 1,500 of it spent, 10,000 in leases that have consumed 300 of it: balance 98,200, available 88,500.';
 comment on table billing_events is 'What changed the credit of an account, beside requests: immutable, kept for 7 years (keep.billing), longer than the account. Posted by post_billing_event() only.';
+comment on table invoices is 'What an account asked to pay for credit. A paid one is deleted with its billing event (7 years, keep.billing), others 90 days after they were due or with their account. Made by request_top_up(), ended by admin_confirm_invoice() or cancel_invoice() only.';
 comment on table leases is 'A slice of an account''s money that one replica of the proxy may spend until expires_at. settle() debits it, so a busy account''s balances row stays alone; what is not consumed comes back when it ends.';
-comment on table ledger_entries is 'Two for each billing event, immutable like it: a deferred trigger refuses a transaction in which they do not sum to zero, or in which the customer''s entry is not the event''s.';
+comment on table ledger_entries is 'Two for each billing event, three where an invoice had tax; immutable like it: a deferred trigger refuses a transaction in which they do not sum to zero, or in which the customer''s entry is not the event''s.';
 comment on table operator_losses is 'What requests cost beyond what their account had, by day and model: a lease had ended before the settlement came. No account is named, and none is ever below zero.';
 comment on type billing_kind is 'The kinds of billing events that the policy names (keep.billing). top_up: a transfer arrived, amount above zero. refund: credit was paid back, below zero. signup_credit: credit given with a new account, above zero. adjustment: either. A correction is a new event: a top_up that was entered with 10 rupiah too many is followed by an adjustment of -10 rupiah, reason correction. What requests cost is no billing event.';
 comment on type billing_reason is 'Why an event was posted, from a closed list. bank_transfer: for a top_up. signup: for a signup_credit. refund_requested, account_closing: for a refund; account_closing also for the adjustment by which credit is forfeited with consent. service_fault, goodwill, correction: for an adjustment or a refund.';
-comment on type ledger_account is 'The accounts of the double entry. Each event has two entries that sum to zero: one on customer (credit that we owe the account named beside it; above zero: more of it), one on another account (what stands against it). bank: money that came in for a top_up. refunds: money that went back for a refund. signup_credit_expense: credit that we gave. adjustments: corrections, goodwill, and credit that was forfeited. Example: a top_up of 100,000 rupiah is +100000000000 on customer and -100000000000 on bank.';
+comment on type ledger_account is 'The accounts of the double entry. Each event has entries that sum to zero: one on customer (credit that we owe the account named beside it; above zero: more of it), one on another account (what stands against it), and of an invoice with tax one on ppn_payable. bank: money that came in for a top_up, tax included. refunds: money that went back for a refund. signup_credit_expense: credit that we gave. adjustments: corrections, goodwill, and credit that was forfeited. ppn_payable: PPN (VAT) that came in with a paid invoice and is owed to the tax office; no part of anybody''s credit. Example: a paid invoice over 100,000 rupiah of credit with PPN of 11 % is +100000000000 on customer, +11000000000 on ppn_payable and -111000000000 on bank; a top_up that was posted without an invoice is +100000000000 on customer and -100000000000 on bank.';

@@ -13,7 +13,12 @@ let handler: (request: Request) => Promise<Response>;
 beforeAll(async () => {
   db = await createTestDatabase();
   pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
-  handler = createHandler({ database: pool, operatorToken, retirementNoticeDays: 30 });
+  handler = createHandler({
+    database: pool,
+    operatorToken,
+    retirementNoticeDays: 30,
+    signupCredit: { micro: 25_000_000_000n, after: "operator" },
+  });
 });
 afterAll(async () => {
   await pool.close();

@@ -8,6 +8,7 @@ import { findVerdicts } from "../../functions/key-auth/queries.ts";
 import { VerdictsAnswer } from "../../functions/key-auth/schema.ts";
 import { addKey, openAccount } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { invoiceSettings } from "../support/invoices.ts";
 
 let db: TestDatabase;
 let billing: Sql;
@@ -27,7 +28,7 @@ afterAll(async () => {
 function pages() {
   const post = async (_path: string, { hashes }: any): Promise<any> => ({ verdicts: await findVerdicts(keyAuth, hashes) });
   const accountOf = createAccountOf({ keyAuth: { post }, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
-  return createBillingPages({ accountOf, clock: systemClock, database: { run: (work: (sql: Sql) => Promise<any>) => work(billing) } as any });
+  return createBillingPages({ accountOf, clock: systemClock, invoices: invoiceSettings, database: { run: (work: (sql: Sql) => Promise<any>) => work(billing) } as any });
 }
 
 async function person(creditMicro: number, scope = "billing") {
@@ -114,7 +115,7 @@ describe("GET /v1/prices", () => {
   test("may be kept by any cache for a minute and read from any origin, and many who ask cost one reading", async () => {
     let readings = 0;
     const database = { run: async (work: (sql: Sql) => Promise<any>) => ((readings += 1), work(billing)) } as any;
-    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock });
+    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock, invoices: invoiceSettings });
     const answers = await Promise.all(Array.from({ length: 50 }, () => prices(handler)));
     expect(readings).toBe(1);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
@@ -126,7 +127,7 @@ describe("GET /v1/prices", () => {
   test("is read again after a database that was away", async () => {
     let away = true;
     const database = { run: async (work: (sql: Sql) => Promise<any>) => (away ? Promise.reject(new Error("away")) : work(billing)) } as any;
-    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock });
+    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock, invoices: invoiceSettings });
     expect((await prices(handler)).status).toBe(500);
     away = false;
     expect((await prices(handler)).status).toBe(200);

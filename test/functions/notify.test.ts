@@ -1,8 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
-import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { connect, type Sql } from "#shared/db.ts";
 import { createLog } from "#shared/log.ts";
@@ -10,17 +6,10 @@ import { createMailer, type Mailer } from "#shared/mail.ts";
 import { createHandler } from "../../functions/notify/handler.ts";
 import { mailTemplates } from "../../functions/notify/schema.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-
-/** What the relay took. */
-interface Taken {
-  from: string;
-  to: string[];
-  head: string;
-  body: string;
-}
+import { type Relay, startRelay, type Taken } from "../support/relay.ts";
 
 let db: TestDatabase;
-let relay: { port: number; taken: Taken[]; refuse: boolean; close(): Promise<void> };
+let relay: Relay;
 let mailer: Mailer;
 let lines: string[];
 
@@ -41,39 +30,11 @@ afterEach(async () => {
   await db.sql`delete from outbox`;
 });
 
-async function startRelay(): Promise<typeof relay> {
-  const state = { taken: [] as Taken[], refuse: false };
-  const server = new SMTPServer({
-    disabledCommands: ["AUTH", "STARTTLS"],
-    closeTimeout: 100,
-    async onData(stream, session, done) {
-      const message = await text(stream);
-      if (state.refuse) return done(Object.assign(new Error("busy"), { responseCode: 451 }));
-      const end = message.indexOf("\r\n\r\n");
-      const { mailFrom, rcptTo } = session.envelope;
-      state.taken.push({
-        from: mailFrom ? mailFrom.address : "",
-        to: rcptTo.map(({ address }) => address),
-        head: message.slice(0, end),
-        body: message.slice(end + 4),
-      });
-      done();
-    },
-  });
-  server.on("error", () => {});
-  server.listen(0, "127.0.0.1");
-  await once(server.server, "listening");
-  return Object.assign(state, {
-    port: (server.server.address() as AddressInfo).port,
-    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
-  });
-}
-
 const open = (): Sql => connect({ url: db.urlFor("notify"), connections: 1 });
 
 /** A replica; calling it is the schedule's call. */
 function createNotifier(by: Mailer) {
-  const handler = createHandler({ open, mailer: by, log: createLog("notify", (line) => lines.push(line)) });
+  const handler = createHandler({ open, mailer: by, attachmentsOf: async () => [], log: createLog("notify", (line) => lines.push(line)) });
   return async () => {
     const response = await handler(new Request("http://notify/", { method: "POST" }));
     return { status: response.status, body: (await response.json()) as any };
@@ -223,7 +184,7 @@ describe("notify()", () => {
   });
 
   test("answers its one route only", async () => {
-    const handler = createHandler({ open, mailer, log: () => {} });
+    const handler = createHandler({ open, mailer, attachmentsOf: async () => [], log: () => {} });
     expect((await handler(new Request("http://notify/"))).status).toBe(405);
     expect((await handler(new Request("http://notify/outbox", { method: "POST" }))).status).toBe(404);
   });

@@ -40,7 +40,12 @@ async function close(): Promise<void> {
 }
 
 async function admin(path: string, body: object) {
-  const handler = createAdmin({ database: pool, operatorToken, retirementNoticeDays: 30 });
+  const handler = createAdmin({
+    database: pool,
+    operatorToken,
+    retirementNoticeDays: 30,
+    signupCredit: { micro: 1n, after: "never" },
+  });
   const headers = { authorization: `Bearer ${operatorToken}` };
   const response = await handler(new Request(`http://admin${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
   return { status: response.status, body: (await response.json()) as any };
@@ -62,7 +67,7 @@ async function mailSent(): Promise<Mail[]> {
   const sent: Mail[] = [];
   const mailer = { send: async (mail: Mail) => void sent.push(mail), close() {} };
   const open = () => connect({ url: db.urlFor("notify"), connections: 1 });
-  const handler = createNotify({ open, mailer, log: () => {} } as Parameters<typeof createNotify>[0]);
+  const handler = createNotify({ open, mailer, attachmentsOf: async () => [], log: () => {} } as Parameters<typeof createNotify>[0]);
   expect((await handler(new Request("http://notify/", { method: "POST" }))).status).toBe(200);
   return sent;
 }
