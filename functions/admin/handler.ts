@@ -4,6 +4,7 @@ import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
+import { readJson } from "#shared/json-body.ts";
 import { type Refusal, type Route, routes, type Settings } from "./routes.ts";
 
 export interface Deps extends Settings {
@@ -29,29 +30,13 @@ export function createHandler({ database, operatorToken, ...settings }: Deps): (
       const found = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
       if (!found) throw new EpithreError("unknown_url", "Cannot find this route: see functions/admin/README.md for the ones there are");
       if (request.method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer this method here: use POST");
-      const asked = await read(request, found.schema);
+      const asked = await readJson(request, found.schema);
       const answer = await database.run((sql) => found.answer(sql, asked, settings)).catch((thrown) => explain(found, thrown));
       return Response.json(answer ?? {});
     } catch (thrown) {
       return errorResponse(thrown);
     }
   };
-}
-
-async function read<Schema extends z.ZodType>(request: Request, schema: Schema): Promise<z.output<Schema>> {
-  let body: unknown;
-  try {
-    body = await request.json();
-  } catch {
-    throw new EpithreError("invalid_json", "Cannot read body: it is not valid JSON");
-  }
-  const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  const unknown = issue.code === "unrecognized_keys";
-  const param = issue.path.join(".");
-  const problem = unknown ? "it has a field that this route does not know" : `field ${param}: ${issue.message}`;
-  throw new EpithreError("invalid_request", `Cannot use body: ${problem}`, unknown ? {} : { param });
 }
 
 const refusalOf: Record<string, Refusal> = {
