@@ -442,8 +442,9 @@ create function finish_purge_run(uuid,integer) returns void language plpgsql sec
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
-create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
-create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
+create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- 56973175ddff
+create function lease_grant_one_by_one(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- 2c0c39fe49b9
+create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- b9cd2b131972
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
 create function note_person_rewrite() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 4964b4bbf965
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
@@ -463,7 +464,8 @@ create function refuse_young_audit_deletion() returns trigger language plpgsql; 
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
 create function retirement_date(text) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 85a1cbe911fc
-create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
+create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- e122ae02e16a
+create function settle_one_by_one(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
 create function settle_short_of_key(uuid,uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- f56573c12de6
