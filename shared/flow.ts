@@ -7,6 +7,7 @@ export const flow = [
   { from: "proxy", to: "billing", for: "leases, the price book, the caller's own balance" },
   { from: "proxy", to: "usage-record", for: "settlements, claims of Idempotency-Keys" },
   { from: "billing", to: "key-auth", for: "the verdict about the key that asks for its account's money" },
+  { from: "notify", to: "billing", for: "documents that go out with a mail" },
   { from: "export", to: "key-auth", for: "the verdict about the key that asks for its usage" },
 ] as const;
 

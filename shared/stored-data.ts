@@ -28,8 +28,16 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   },
   billing_events: { "keep.billing": ["id", "account_id", "kind", "amount_micro", "reason", "idempotency_key", "created_at"] },
   ledger_entries: { "keep.billing": ["event_id", "ledger_account", "account_id", "amount_micro"] },
+  // What an account asked to pay, and whether it has.
+  invoices: {
+    "keep.billing": [
+      "id", "account_id", "year", "number", "credit_micro", "ppn_basis_points", "ppn_micro", "issued_at", "due_at", "state",
+      "paid_at", "billing_event_id", "idempotency_key",
+    ],
+  },
   // What the billing events come to, less what was used, in sums without dates.
   balances: { "keep.billing": ["account_id", "credited_micro", "consumed_micro", "leased_micro"] },
+  balance_alerts: { "keep.billing": ["account_id", "threshold_micro", "armed"] },
   // What calls that run now may cost; a lease lives for seconds.
   leases: {
     "keep.usage": [
@@ -88,7 +96,9 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "ledger_completion_tokens",
     ],
   },
+  invoice_numbers: { none: ["year", "last"] },
   operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
+  statement_runs: { none: ["month", "accounts_until"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
   purge_steps: { none: ["run_id", "step", "live_days", "done"] },
   person_rewrites: { none: ["part", "changed_xid"] },
@@ -155,6 +165,9 @@ export interface Retention {
 /** Hours that an Idempotency-Key counts. */
 export const claimHours = 24;
 
+/** Days that an invoice which nobody paid is kept after it was due: for a transfer that comes late, and questions. */
+const unpaidInvoiceDays = 90;
+
 /** Hours that purge acts before a limit: it runs every hour, and a run that fails must not make anything late. */
 export const purgeLeadHours = 2;
 
@@ -180,6 +193,8 @@ export const retention = [
   { promise: "keep.audit", table: "audit_log", time: "at", how: "delete_days", limit: limitOf("keep.audit") },
   { promise: "keep.account", table: "outbox", time: "created_at", how: "delete", limit: limitOf("keep.account") },
   { promise: "keep.billing", table: "billing_events", time: "created_at", how: "delete", limit: limitOf("keep.billing") },
+  // Unpaid ones; what is paid goes with its billing event.
+  { promise: "keep.billing", table: "invoices", time: "due_at", how: "delete", limit: { amount: unpaidInvoiceDays, unit: "days", since: "it was due" } },
   {
     // Purge acts on the first run after the last moment that a claim counts.
     promise: "keep.usage", table: "idempotency_claims", time: "claimed_at", how: "expire",
@@ -196,6 +211,8 @@ export const retention = [
   lifeOfAccount("keep.key", "api_keys"),
   lifeOfAccount("keep.usage", "usage_events"),
   lifeOfAccount("keep.billing", "balances"),
+  lifeOfAccount("keep.billing", "balance_alerts"),
+  lifeOfAccount("keep.billing", "invoices"),
   lifeOfAccount("keep.usage", "leases"),
   // With their key; purge forgets them long before.
   lifeOfAccount("keep.usage", "key_budgets"),

@@ -14,7 +14,6 @@ import { createTestDatabase, type TestDatabase } from "./support/database.ts";
 const owedByLaterIssues: Partial<Record<PromiseId, string>> = {
   "keep.session": "login",
   "place.jakarta": "the policy page: statements of operators",
-  "pay.alpha": "invoices",
   "right.*": "the policy page: rights by mail",
   "right.access": "accounts: the copy of one's data",
   "right.correct": "accounts: e-mail and name",
@@ -200,6 +199,7 @@ describe("the database", () => {
     const rights = granted.map(({ mayDo }) => mayDo).filter((mayDo) => personal.includes(mayDo.split(" ")[2]!));
     expect(rights.sort()).toEqual([
       "billing select balances",
+      "billing select invoices",
       "billing select key_budgets",
       "billing select leases",
       "export select usage_events",

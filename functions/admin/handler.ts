@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { type Sql, sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
+import { readJson } from "#shared/json-body.ts";
 import type { Console } from "./site.ts";
 import { actAsOperator } from "./operator-queries.ts";
 import type { Refusal, Route, Settings } from "./route.ts";
@@ -40,11 +41,11 @@ export function createHandler({ database, relyingPartyId, console: pages, ...set
       const found = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
       if (!open && !found) throw new EpithreError("unknown_url", "Cannot find this route: see functions/admin/README.md for the ones there are");
       if (request.method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer this method here: use POST");
-      if (open) return Response.json(await open.answer(await read(request, open.schema)).catch(explainSignIn));
+      if (open) return Response.json(await open.answer(await readJson(request, open.schema)).catch(explainSignIn));
       const session = sessionOf(request);
       // Before the body is read: who has no session learns nothing of what it must be.
       await database.run((sql) => actAsOperator(sql, session)).catch((thrown) => explain(found!, thrown));
-      const asked = await read(request, found!.schema);
+      const asked = await readJson(request, found!.schema);
       const answer = await act(found!, session, asked).catch((thrown) => explain(found!, thrown));
       return answer instanceof Response ? answer : Response.json(answer ?? {});
     } catch (thrown) {
@@ -61,27 +62,12 @@ function sessionOf(request: Request): Buffer {
   return digestOf(word);
 }
 
-async function read<Schema extends z.ZodType>(request: Request, schema: Schema): Promise<z.output<Schema>> {
-  let body: unknown;
-  try {
-    body = await request.json();
-  } catch {
-    throw new EpithreError("invalid_json", "Cannot read body: it is not valid JSON");
-  }
-  const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  const unknown = issue.code === "unrecognized_keys";
-  const param = issue.path.join(".");
-  const problem = unknown ? "it has a field that this route does not know" : `field ${param}: ${issue.message}`;
-  throw new EpithreError("invalid_request", `Cannot use body: ${problem}`, unknown ? {} : { param });
-}
-
 const refusalOf: Record<string, Refusal> = {
   EP404: "missing",
   EP409: "conflict",
   "23505": "conflict",
   EP410: "past",
+  EP422: "mismatch",
   EP402: "short",
   "23514": "malformed",
   "22P02": "malformed",
@@ -91,6 +77,7 @@ const kindOf: Record<Refusal, ErrorKind> = {
   missing: "not_found",
   conflict: "conflict",
   past: "invalid_request",
+  mismatch: "conflict",
   short: "insufficient_quota",
   malformed: "invalid_request",
 };

@@ -2,6 +2,7 @@ import { run, serve } from "openfaas-node";
 import { readConfig } from "#shared/config.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { createLog } from "#shared/log.ts";
+import { microPerRupiah } from "#shared/money.ts";
 import { configShape } from "./config.ts";
 import { createConsole, readFiles } from "./site.ts";
 import { createHandler } from "./handler.ts";
@@ -13,6 +14,7 @@ run(async () => {
   const config = readConfig(configShape);
   const log = createLog("admin");
   const database = createDatabasePool({ url: config.databaseUrl, log });
+  const signupCredit = { micro: BigInt(config.signupCreditRupiah) * BigInt(microPerRupiah), after: config.signupCreditAfter };
   return serve({
     name: "admin",
     port: config.port,
@@ -25,6 +27,7 @@ run(async () => {
       consoleUrl: config.consoleUrl,
       relyingPartyId: config.relyingPartyId ?? new URL(config.consoleUrl).hostname,
       retirementNoticeDays: config.retirementNoticeDays,
+      signupCredit,
     }),
     onStop: () => database.close(),
   });

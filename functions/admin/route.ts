@@ -2,16 +2,24 @@
 import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import type { Sql } from "#shared/db.ts";
+import type { signupCreditMoments } from "./schema.ts";
 
 /**
- * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP402 and a check.
- * Its own texts could quote a row.
+ * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP422, EP402 and
+ * a check. Its own texts could quote a row.
  */
-export type Refusal = "missing" | "conflict" | "past" | "short" | "malformed";
+export type Refusal = "missing" | "conflict" | "past" | "mismatch" | "short" | "malformed";
+
+/** What a new account is given, and after what. */
+export interface SignupCredit {
+  micro: bigint;
+  after: (typeof signupCreditMoments)[number];
+}
 
 export interface Settings {
   /** Days between the announcement of a model's retirement and its date, at least. */
   retirementNoticeDays: number;
+  signupCredit: SignupCredit;
   /** The address at which operators open the console, which links lead to. */
   consoleUrl: string;
 }

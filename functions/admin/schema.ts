@@ -1,6 +1,7 @@
 /** What operators may ask for. */
 import { z } from "zod";
 import { imageQualities, modelKinds, scopes } from "#shared/policy.ts";
+import { billingKinds, billingReasons } from "../billing/schema.ts";
 
 const accountId = z.uuid();
 const modelId = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$/, "must be letters, digits and . _ : / - (128 at most)");
@@ -54,20 +55,10 @@ export const ChangeLimits = z.strictObject({
 });
 export const RevokeKey = z.strictObject({ keyId: z.uuid() });
 
-export const billingReasons = [
-  "bank_transfer",
-  "signup",
-  "refund_requested",
-  "account_closing",
-  "service_fault",
-  "goodwill",
-  "correction",
-] as const;
-
 /** What is added to the customer's credit: negative for a refund, either for an adjustment. */
 export const PostCredit = z.strictObject({
   accountId,
-  kind: z.enum(["top_up", "refund", "signup_credit", "adjustment"]),
+  kind: z.enum(billingKinds),
   amountMicro,
   reason: z.enum(billingReasons),
   idempotencyKey: z.uuid(),
@@ -106,6 +97,22 @@ export const CreatePrice = z.strictObject({
   lines: z.array(PriceLine).max(64).default([]),
 });
 
+/** After what an account gets its signup credit (infra/decisions/0009-invoices.md). */
+export const signupCreditMoments = ["verified_email", "operator", "first_transfer", "never"] as const;
+
+/** One of both: `INV-2026-000123`, or whose invoices. */
+export const FindInvoices = z.union([
+  z.strictObject({
+    number: z
+      .string()
+      .regex(/^INV-\d{4}-\d{6,9}$/, "must be of the form INV-2026-000123")
+      .transform((text) => ({ year: Number(text.slice(4, 8)), number: Number(text.slice(9)) })),
+  }),
+  z.strictObject({ accountId }),
+]);
+
+/** What the bank says that came in, tax included. */
+export const ConfirmInvoice = z.strictObject({ invoiceId: z.uuid(), receivedRupiah: z.int().min(1).max(2_000_000_000) });
 /** Days (UTC) from the first to the last, both included. */
 const booksDaysMax = 92;
 export const ReadBooks = z

@@ -51,6 +51,7 @@ async function fillDatabase(): Promise<void> {
   await addModel(db.sql, "simulated-chat");
   accountId = await openAccount(db.sql, 150_000_000_000n);
   await db.sql`insert into persons (account_id, email, name) values (${accountId}, ${email}, 'Somebody')`;
+  await db.sql`select request_top_up(${accountId}, 100000, ${randomUUID()}, 1100, 14, 5, 20)`;
   const { keyId } = await addKey(db.sql, accountId);
   await db.sql`
     insert into usage_events (
@@ -90,10 +91,10 @@ async function openTab(page: Page, title: string): Promise<void> {
   await page.waitForFunction((wanted) => document.title.startsWith(wanted), {}, title);
 }
 
-const tabs = ["Accounts", "Models", "Abuse", "Audit", "Retention", "Operators"];
+const tabs = ["Accounts", "Transfers", "Models", "Abuse", "Audit", "Retention", "Operators"];
 /** What each page shows when it is there. */
 const shown: Record<string, string> = {
-  Accounts: "Find", Models: "simulated-chat", Abuse: "calls refused for what was in them", Audit: "Sealed days", Retention: "Runs of purge", Operators: "New operator",
+  Accounts: "Find", Transfers: "Find", Models: "simulated-chat", Abuse: "calls refused for what was in them", Audit: "Sealed days", Retention: "Runs of purge", Operators: "New operator",
 };
 
 describe("the operators' console in a browser", () => {
@@ -141,6 +142,24 @@ describe("the operators' console in a browser", () => {
     await sees(page, "Rp 151,250.5");
     const events = await db.sql`select amount_micro::text as amount, kind, reason from billing_events where account_id = ${accountId} and kind = 'adjustment'`;
     expect([...events]).toEqual([{ amount: "1250500000", kind: "adjustment", reason: "goodwill" }]);
+    await page.close();
+  });
+
+  test("confirms a transfer of exactly what the invoice says, once (pay.alpha)", async () => {
+    const { page } = await signedIn("payments");
+    await page.goto(`${consoleUrl}#transfers/${accountId}`);
+    await sees(page, "111,000");
+    const confirm = async (rupiah: string) => {
+      await fill(page, "Received, Rp", rupiah);
+      await press(page, "Confirm");
+      await page.locator("dialog button.danger").click();
+    };
+    await confirm("100,000");
+    await sees(page, "what was received is not its total");
+    await confirm("111,000");
+    await sees(page, "came in");
+    expect(await db.sql`select from billing_events where account_id = ${accountId} and kind = 'top_up' and amount_micro = 100000000000`).toHaveLength(1);
+    await picture(page, "transfers-found");
     await page.close();
   });
 

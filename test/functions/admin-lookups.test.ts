@@ -76,6 +76,9 @@ describe("each route of admin", () => {
     "/keys/limits": async () => ({ keyId: (await newKey((await newPerson()).accountId)).keyId, requestsPerMinute: 5 }),
     "/keys/revoke": async () => ({ keyId: (await newKey((await newPerson()).accountId)).keyId }),
     "/credits": async () => ({ ...(await newPersonId()), kind: "top_up", amountMicro: "5", reason: "bank_transfer", idempotencyKey: randomUUID() }),
+    "/invoices/find": async () => ({ number: (await newInvoice()).number }),
+    "/invoices/confirm": async () => ({ invoiceId: (await newInvoice()).id, receivedRupiah: 111_000 }),
+    "/signup-credits": newPersonId,
     "/models": async () => ({ id: `m-${randomUUID()}`, kind: "chat", contextTokens: 1, outputTokensMax: 1, templateTokens: 0, imageTokensMax: 0 }),
     "/models/enable": async () => ({ id: "test-chat", enabled: true }),
     "/models/retire": async () => ({ id: "test-chat", retiresAtMs: Date.now() + 40 * 86_400_000 }),
@@ -99,6 +102,15 @@ describe("each route of admin", () => {
 
   async function newPersonId() {
     return { accountId: (await newPerson()).accountId };
+  }
+
+  async function newInvoice() {
+    const { accountId } = await newPerson();
+    await admin.db.sql`select request_top_up(${accountId}, 100000, ${randomUUID()}, 1100, 14, 5, 20)`;
+    const [invoice] = await admin.db.sql<{ id: string; number: string }[]>`
+      select id, 'INV-' || year || '-' || lpad(number::text, 6, '0') as number from invoices where account_id = ${accountId}
+    `;
+    return invoice!;
   }
 
   async function newOperatorId() {
@@ -142,6 +154,15 @@ describe("looking up a person", () => {
     const rows = await rowsOf(async () => (found = (await admin.post("/accounts/find", query({ ...person, prefix }))).body));
     expect(found).toEqual({ accounts: [{ accountId: person.accountId, status: "active" }] });
     expect(rows).toEqual([{ action: "account_viewed", actor: "operator", operatorId: admin.operatorId, accountId: person.accountId }]);
+  });
+
+  test("through an invoice leaves a row about who is to pay it, and in vain one about nobody (keep.audit)", async () => {
+    const { accountId } = await newPerson();
+    await admin.db.sql`select request_top_up(${accountId}, 100000, ${randomUUID()}, 1100, 14, 5, 20)`;
+    const found = await rowsOf(() => admin.post("/invoices/find", { accountId }));
+    expect(found).toMatchObject([{ action: "account_viewed", accountId }]);
+    const vain = await rowsOf(() => admin.post("/invoices/find", { number: "INV-2020-000001" }));
+    expect(vain).toMatchObject([{ action: "account_searched", accountId: null }]);
   });
 
   test("in vain leaves a row too, without what was searched for (keep.audit)", async () => {

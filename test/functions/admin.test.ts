@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { hashKey, isWellFormedKey } from "#shared/keys.ts";
@@ -275,7 +275,13 @@ describe("admin()", () => {
 
   test("lets nobody change or delete the audit log, the admin role least of all (keep.audit)", async () => {
     await newAccount();
-    await expect(db.sql`update audit_log set actor = 'system'`).rejects.toThrow();
+    for (const change of [
+      { actor: "system", operator_id: null }, { action: "key_revoked" }, { reason: "legal" }, { at: new Date(0) }, { object_id: randomUUID() },
+      { operator_id: randomUUID() }, { subject_commitment: randomBytes(32) }, { subject_alias: null, subject_salt: null, reason: "legal" },
+      { subject_alias: randomUUID() },
+    ]) {
+      await expect(db.sql`update audit_log set ${db.sql(change)} where actor = 'operator'`).rejects.toMatchObject({ code: "EP409" });
+    }
     await expect(db.sql`delete from audit_log`).rejects.toThrow();
     await expect(db.sql`truncate audit_log`).rejects.toThrow();
     for (const table of ["audit_log", "persons", "api_keys", "balances"]) {

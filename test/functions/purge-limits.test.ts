@@ -8,6 +8,7 @@ import type { Sql } from "#shared/db.ts";
 import { claimHours, earlyDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { addUnpaidInvoice } from "../support/invoices.ts";
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -63,6 +64,7 @@ const rows: Record<string, (sql: Sql, age: string) => Promise<string>> = {
     `;
     return row!.id;
   },
+  invoices: (sql, age) => addUnpaidInvoice(sql, age),
   async purge_runs(sql, age) {
     const [row] = await sql<{ id: string }[]>`
       insert into purge_runs (state, early_days, started_at) values ('interrupted', 0, now() - ${age}::interval) returning id

@@ -6,7 +6,13 @@ import { createTestDatabase, type TestDatabase } from "./database.ts";
 
 export const consoleUrl = "http://localhost:8080/console/";
 
-export const adminSettings = { consoleUrl, relyingPartyId: "localhost", retirementNoticeDays: 30, console: () => undefined };
+export const adminSettings = {
+  consoleUrl,
+  relyingPartyId: "localhost",
+  retirementNoticeDays: 30,
+  signupCredit: { micro: 25_000_000_000n, after: "operator" },
+  console: () => undefined,
+} as const;
 
 /** The token of a new session. */
 export function openTestSession({ sql }: TestDatabase, name = "tester"): Promise<string> {

@@ -49,6 +49,7 @@ export async function accountPage(accountId, reload) {
       ...(account.closedAt ? [["Closed (UTC)", time(account.closedAt)]] : []),
       ["Balance", rupiah(account.balanceMicro)],
       ["Available", rupiah(account.availableMicro)],
+      ["Transfers", el("a", { href: `#transfers/${account.id}` }, "its invoices")],
       ["Trail", el("a", { href: `#audit/${account.id}` }, "what the audit log says")],
     ]),
     ...(account.status === "closed" ? [] : [section("Status", statusForms(account, reload)), section("Post a billing event", creditForm(account, reload))]),

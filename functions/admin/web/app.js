@@ -8,9 +8,11 @@ import { modelsPage } from "./models.js";
 import { operatorsPage } from "./operators.js";
 import { enrolPage, signInPage } from "./passkey.js";
 import { retentionPage } from "./retention.js";
+import { transfersPage } from "./transfers.js";
 
 const pages = {
   accounts: ["Accounts", (id, reload) => (id ? accountPage(id, reload) : accountsPage())],
+  transfers: ["Transfers", (accountId) => transfersPage(accountId)],
   models: ["Models", (_, reload) => modelsPage(reload)],
   abuse: ["Abuse", () => abusePage()],
   audit: ["Audit", (accountId) => auditPage(accountId)],

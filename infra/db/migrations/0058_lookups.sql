@@ -68,6 +68,27 @@ begin
 end
 $$;
 
+-- Whose an invoice is, is about a person as well.
+create or replace function admin_find_invoices(p_year integer, p_number integer, p_account uuid) returns setof invoices
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  v_account uuid;
+begin
+  for v_account in
+    select distinct i.account_id from invoices i where (i.year = p_year and i.number = p_number) or i.account_id = p_account
+  loop
+    perform append_audit('account_viewed', v_account);
+  end loop;
+  if not found then
+    perform append_audit('account_searched');
+  end if;
+  return query
+  select * from invoices i
+  where (i.year = p_year and i.number = p_number) or i.account_id = p_account
+  order by i.id desc limit 100;
+end
+$$;
+
 -- EP404: no such account.
 create or replace function admin_balance(p_account uuid, out balance_micro bigint, out available_micro bigint)
 language plpgsql security definer set search_path = public, pg_temp as $$
