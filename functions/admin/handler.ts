@@ -4,11 +4,11 @@ import type { DatabasePool } from "#shared/db-pool.ts";
 import { type Sql, sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
 import { readJson } from "#shared/json-body.ts";
-import type { Console } from "./site.ts";
 import { actAsOperator } from "./operator-queries.ts";
 import type { Refusal, Route, Settings } from "./route.ts";
 import { routes } from "./routes.ts";
-import { createSignIn, type SignInDeps, unknownPasskey } from "./sign-in.ts";
+import { createSignIn, type SignInDeps } from "./sign-in.ts";
+import type { Console } from "./site.ts";
 import { digestOf } from "./tokens.ts";
 
 export interface Deps extends Omit<SignInDeps, "origin">, Settings {
@@ -91,7 +91,9 @@ function explain({ task, refusals }: Route<z.ZodType>, thrown: unknown): never {
 
 function explainSignIn(thrown: unknown): never {
   const state = sqlState(thrown);
-  if (state === "EP401" || state === "EP409") throw unknownPasskey();
+  if (state === "EP401" || state === "EP409") {
+    throw new EpithreError("invalid_api_key", "Cannot accept this passkey: it, or its link, is not known here or was used meanwhile; try again");
+  }
   if (state === "EP429") throw new EpithreError("rate_limit_exceeded", "Cannot begin to sign in: too many have begun; wait a minute", { retryAfterS: 60 });
   throw thrown;
 }

@@ -115,4 +115,4 @@ function ifRefused(thrown: unknown): undefined {
 
 const refused = (problem: string) => new EpithreError("invalid_api_key", `Cannot ${problem}`);
 
-export const unknownPasskey = () => refused("sign in: the passkey is not known here, or its answer was not accepted; try again, or have another operator make you a new link");
+const unknownPasskey = () => refused("sign in: the passkey is not known here, or its answer was not accepted; try again, or have another operator make you a new link");

@@ -28,7 +28,7 @@ export async function retentionPage(reload) {
       runs.map(({ startedAt, state, confirmedAt, steps, stepsLeft, earlyDays }) => [
         time(startedAt),
         el("span", {}, badge(state, tones[state]), confirmedAt ? ` confirmed ${time(confirmedAt)}` : ""),
-        steps.filter(({ done }) => done > 0).map(({ step, done, liveDays }) => `${words(step)}: ${done.toLocaleString("en")}${liveDays === null ? "" : ` past ${liveDays} days`}`).join("; ") || "nothing was due",
+        steps.filter(({ done }) => done > 0).map(({ step, done, liveDays }) => `${words(step)}: ${done.toLocaleString("en")}${liveDays === null ? "" : ` past ${liveDays} days`}`).join("; ") || (state === "finished" ? "nothing was due" : null),
         stepsLeft, `${earlyDays} days`,
       ]),
       "Purge has not run yet.",
