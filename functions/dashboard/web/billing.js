@@ -13,7 +13,7 @@ let mayBill = null;
 /** `onRefresh()` reads the balance again. */
 export function startBilling({ onRefresh }) {
   startTopUp({ onMade: addInvoice, onUnknown: () => show("invoices-error", loadInvoices) });
-  startInvoices({ onRefresh, onCancelled: forgetRequests });
+  startInvoices({ onRefresh: () => Promise.all([onRefresh(), openTopUp()]), onCancelled: forgetRequests });
   startAlert();
 }
 

@@ -4,7 +4,7 @@ import { read } from "./api.js";
 import { copy } from "./copy.js";
 import { announce, byId, button, el, table } from "./page.js";
 import { runTask, save } from "./task.js";
-import { date, day, rupiah, t } from "./text.js";
+import { day, rupiah, t } from "./text.js";
 
 /** Newest first; `nextCursor` is null once all are here. */
 let invoices = [];
@@ -97,7 +97,8 @@ function actionsOf(invoice) {
 function pay(id) {
   payingId = id;
   showInvoices();
-  byId("payment-title").focus();
+  // A retry can meet an invoice that is paid meanwhile.
+  (byId("payment-title") ?? byId("invoices-title")).focus();
 }
 
 function bankDetails(invoice) {
@@ -112,7 +113,7 @@ function bankDetails(invoice) {
       "div",
       { class: "payment-head" },
       el("h3", { id: "payment-title", tabindex: "-1" }, t("payment.title", { total: rupiah(invoice.total) })),
-      el("p", {}, t("payment.how", { date: date(invoice.due_at) })),
+      el("p", {}, t("payment.how", { date: day(invoice.due_at) })),
     ),
     el(
       "dl",

@@ -67,7 +67,7 @@ export function table(caption, columns, rows) {
 }
 
 /** Numbers stand at the right, and so do the buttons of a row. */
-const classOf = ({ number, buttons }) => (number ? "number" : buttons && "buttons");
+const classOf = ({ number, buttons }) => (number ? "number" : buttons && "row-buttons");
 
 /** Runs `work` with the button disabled and saying `busyText`; restores it afterwards. */
 export async function whileBusy(button, busyText, work) {

@@ -58,9 +58,9 @@ export function date(iso) {
   return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
 }
 
-/** Without the hour. */
+/** The day in Jakarta, as it stands on documents. */
 export function day(iso) {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(iso));
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "Asia/Jakarta" }).format(new Date(iso));
 }
 
 /** `November 2026` of `2026-11`. */

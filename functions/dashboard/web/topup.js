@@ -81,14 +81,16 @@ export function showTopUp() {
     preset.hidden = Boolean(problemWith(own));
     preset.setAttribute("aria-pressed", String(own === amount));
   }
-  const ppn = isFit && terms ? ppnOf(amount, terms.ppn_percent) : 0;
   byId("topup-range").textContent = terms ? t("topup.range", range()) : "";
   byId("topup-term").textContent = terms ? t("topup.term", { days: number(terms.due_days) }) : "";
+  const percent = Number(terms?.ppn_percent ?? 0);
+  byId("topup-ppn-label").textContent = t("topup.ppn", { percent: number(percent) });
+  byId("topup-ppn-row").hidden = percent === 0;
+  // Without the terms the tax is not known, so neither is the total.
+  const ppn = isFit && terms ? ppnOf(amount, terms.ppn_percent) : undefined;
   byId("topup-credit").textContent = isFit ? rupiah(amount) : "–";
-  byId("topup-ppn-label").textContent = t("topup.ppn", { percent: number(Number(terms?.ppn_percent ?? 0)) });
-  byId("topup-ppn").textContent = isFit ? rupiah(ppn) : "–";
-  byId("topup-ppn-row").hidden = Number(terms?.ppn_percent ?? 0) === 0;
-  byId("topup-total").textContent = isFit ? rupiah(amount + ppn) : "–";
+  byId("topup-ppn").textContent = ppn === undefined ? "–" : rupiah(ppn);
+  byId("topup-total").textContent = ppn === undefined ? "–" : rupiah(amount + ppn);
 }
 
 const range = () => ({ min: rupiah(terms.min_rupiah), max: rupiah(terms.max_rupiah) });
