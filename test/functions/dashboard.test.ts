@@ -143,7 +143,7 @@ describe("the page", () => {
     };
     const database = { run: away, close: away };
     const pages = createBillingPages({ accountOf: away, database, statementDatabase: database, clock: systemClock, invoices: invoiceSettings });
-    const calls = [...files].filter(([name]) => name.endsWith(".js")).flatMap(([, text]) => [...text.matchAll(/["`](\/v1\/[^"`]+)["`]/g)]);
+    const calls = [...files].filter(([name]) => name.endsWith(".js")).flatMap(([, text]) => [...text.matchAll(/["`](\/v\d\/[^"`]+)["`]/g)]);
     const paths = new Set(calls.map((match) => match[1]!.replace(/\?.*/, "").replace(/\$\{extension\}/, "pdf").replace(/\$\{\w+\}/g, "id")));
     expect([...paths].filter((path) => path.startsWith("/v1/billing/")).length).toBeGreaterThan(5);
     for (const path of paths) {
