@@ -37,6 +37,7 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   },
   // What the billing events come to, less what was used, in sums without dates.
   balances: { "keep.billing": ["account_id", "credited_micro", "consumed_micro", "leased_micro"] },
+  balance_alerts: { "keep.billing": ["account_id", "threshold_micro", "armed"] },
   // What calls that run now may cost; a lease lives for seconds.
   leases: {
     "keep.usage": [
@@ -83,6 +84,7 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   },
   invoice_numbers: { none: ["year", "last"] },
   operator_losses: { none: ["day", "model_id", "requests", "loss_micro"] },
+  statement_runs: { none: ["month", "accounts_until"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
   purge_steps: { none: ["run_id", "step", "live_days", "done"] },
   person_rewrites: { none: ["part", "changed_xid"] },
@@ -175,6 +177,7 @@ export const retention = [
   lifeOfAccount("keep.key", "api_keys"),
   lifeOfAccount("keep.usage", "usage_events"),
   lifeOfAccount("keep.billing", "balances"),
+  lifeOfAccount("keep.billing", "balance_alerts"),
   lifeOfAccount("keep.billing", "invoices"),
   lifeOfAccount("keep.usage", "leases"),
   // With their key; purge forgets them long before.

@@ -1,6 +1,7 @@
 /** What operators may ask for. */
 import { z } from "zod";
 import { imageQualities, modelKinds, scopes } from "#shared/policy.ts";
+import { billingKinds, billingReasons } from "../billing/schema.ts";
 
 const accountId = z.uuid();
 const modelId = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$/, "must be letters, digits and . _ : / - (128 at most)");
@@ -54,20 +55,10 @@ export const ChangeLimits = z.strictObject({
 });
 export const RevokeKey = z.strictObject({ keyId: z.uuid() });
 
-export const billingReasons = [
-  "bank_transfer",
-  "signup",
-  "refund_requested",
-  "account_closing",
-  "service_fault",
-  "goodwill",
-  "correction",
-] as const;
-
 /** What is added to the customer's credit: negative for a refund, either for an adjustment. */
 export const PostCredit = z.strictObject({
   accountId,
-  kind: z.enum(["top_up", "refund", "signup_credit", "adjustment"]),
+  kind: z.enum(billingKinds),
   amountMicro,
   reason: z.enum(billingReasons),
   idempotencyKey: z.uuid(),

@@ -12,14 +12,15 @@ const expiryIntervalMs = 1_000;
 export interface Deps {
   edgeSecrets: EdgeSecrets;
   database: DatabasePool;
+  statementDatabase: DatabasePool;
   clock: Clock;
   leaseTtlMs: number;
   invoices: InvoiceSettings;
 }
 
 /** Leases money to proxies, takes it back, says what things cost and what an account has, and makes documents. */
-export function createHandler({ edgeSecrets, database, clock, leaseTtlMs, invoices }: Deps): InternalHandler {
-  const documents = createDocuments({ database, invoices });
+export function createHandler({ edgeSecrets, database, statementDatabase, clock, leaseTtlMs, invoices }: Deps): InternalHandler {
+  const documents = createDocuments({ database, statementDatabase, invoices });
   let expiryCheckedAtMs = Number.NEGATIVE_INFINITY;
 
   async function closeExpired(): Promise<void> {

@@ -1,14 +1,9 @@
 /** An invoice as a PDF; once it is paid, its receipt. Made when it is asked for: the same row gives the same document. */
 import type { DatabasePool } from "#shared/db-pool.ts";
-import { type Invoice, invoiceNumber, type InvoiceSettings, percentOf } from "./invoices.ts";
+import type { Document } from "./document.ts";
+import { type Invoice, invoiceNumber, type InvoiceSettings, issuerOf, percentOf } from "./invoices.ts";
 import { createSheet, type Fact, printDay, printRupiah, type Sheet, type Words } from "./pdf.ts";
 import { findRecipient, type Recipient } from "./queries.ts";
-
-export interface Document {
-  filename: string;
-  contentType: "application/pdf";
-  bytes: Uint8Array;
-}
 
 const titles: Record<Invoice["state"], Words> = {
   open: { id: "Faktur", en: "Invoice" },
@@ -26,11 +21,10 @@ const states: Record<Invoice["state"], Words> = {
 export async function makeInvoiceDocument(invoice: Invoice, settings: InvoiceSettings, database: DatabasePool): Promise<Document> {
   const recipient = await database.run((sql) => findRecipient(sql, invoice.id));
   const number = invoiceNumber(invoice);
-  const { name, address, npwp } = settings.seller;
   const sheet = await createSheet({
     title: titles[invoice.state],
     reference: number,
-    issuer: [name, address, `NPWP ${npwp}`],
+    issuer: issuerOf(settings.seller),
     madeAt: invoice.paidAt ?? invoice.issuedAt,
   });
   sheet.facts(factsOf(invoice, number));

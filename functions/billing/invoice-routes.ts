@@ -3,6 +3,7 @@ import { z } from "zod";
 import { sqlState } from "#shared/db.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { PublicCall, PublicRoute } from "#shared/public.ts";
+import { asDownload } from "./document.ts";
 import { makeInvoiceDocument } from "./invoice-document.ts";
 import { type Invoice, invoiceObject } from "./invoices.ts";
 import type { PublicDeps } from "./public.ts";
@@ -62,12 +63,7 @@ export function invoiceRoutes({ accountOf, database, invoices: settings }: Publi
       // Before the route of one invoice, whose id could end like this too.
       method: "GET",
       path: "/v1/billing/invoices/{id}.pdf",
-      async answer(call) {
-        const { filename, contentType, bytes } = await makeInvoiceDocument(await invoiceOf(call), settings, database);
-        return new Response(new Blob([bytes as Uint8Array<ArrayBuffer>]), {
-          headers: { "content-type": contentType, "content-disposition": `attachment; filename="${filename}"` },
-        });
-      },
+      answer: async (call) => asDownload(await makeInvoiceDocument(await invoiceOf(call), settings, database)),
     },
     {
       method: "GET",

@@ -27,6 +27,11 @@ export interface InvoiceSettings {
   dueDays: number;
 }
 
+/** Who issues documents, as their letterhead has it. */
+export function issuerOf({ name, address, npwp }: InvoiceSettings["seller"]): string[] {
+  return [name, address, `NPWP ${npwp}`];
+}
+
 /** `INV-2026-000123` */
 export function invoiceNumber({ year, number }: Pick<Invoice, "year" | "number">): string {
   return `INV-${year}-${String(number).padStart(6, "0")}`;

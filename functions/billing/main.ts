@@ -13,10 +13,16 @@ import { VerdictsAnswer } from "../key-auth/schema.ts";
 /** Bytes. 256 grants with 64 needs each, or 1,000 reports. */
 const bodyBytesMax = 1024 * 1024;
 
+/** Each statement takes one at a time. */
+const statementConnections = 2;
+
 run(async () => {
   const config = readConfig(configShape);
   const log = createLog("billing");
-  const database = createDatabasePool({ url: config.databaseUrl, log });
+  const databases = {
+    database: createDatabasePool({ url: config.databaseUrl, log }),
+    statementDatabase: createDatabasePool({ url: config.databaseUrl, log, connections: statementConnections }),
+  };
   const keyAuth = createInternalClient({ from: "billing", to: "key-auth", url: config.keyAuthUrl, edgeSecret: config.keyAuthSecret });
   const accountOf = createAccountOf({ keyAuth, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
   const edgeSecrets = { proxy: config.proxySecret, notify: config.notifySecret };
@@ -28,10 +34,10 @@ run(async () => {
     log,
     bodyBytesMax,
     handlerPath: "/v1/",
-    handler: createBillingPages({ accountOf, database, clock: systemClock, invoices }),
-    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, leaseTtlMs: config.leaseTtlMs, invoices }).node,
+    handler: createBillingPages({ ...databases, accountOf, clock: systemClock, invoices }),
+    nodeHandler: createHandler({ ...databases, edgeSecrets, clock: systemClock, leaseTtlMs: config.leaseTtlMs, invoices }).node,
     async onStop() {
-      await Promise.all([database.close(), keyAuth.close()]);
+      await Promise.all([...Object.values(databases).map((each) => each.close()), keyAuth.close()]);
     },
   });
 });

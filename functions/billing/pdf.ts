@@ -249,14 +249,18 @@ export async function createSheet({ title, reference, issuer, madeAt }: Document
   function sums(all: readonly Sum[]): void {
     const from = page.margin + contentWidth * 0.4;
     const width = right - from;
-    for (const { label: name, value, strong: counts } of all) {
+    const rows = all.map(({ label: name, value, strong: counts }) => {
       const style = counts ? { ...strong, size: 12 } : body;
-      const cells = linesOf(name, style, width * 0.62);
-      need(heightOf(cells) + 10);
-      if (counts) rule(ink, 0.9, from);
-      draw(cells, from, width * 0.62, "left", y - 4);
-      draw(linesOf(value, style, width), from, width, "right", y - 4);
-      y -= heightOf(cells) + 8;
+      return { name: linesOf(name, style, width * 0.62), value: linesOf(value, style, width), counts };
+    });
+    const heightOfRow = ({ name }: (typeof rows)[number]) => heightOf(name) + 8;
+    // On one page all of them: nobody adds up over two.
+    need(rows.reduce((sum, row) => sum + heightOfRow(row), 2));
+    for (const row of rows) {
+      if (row.counts) rule(ink, 0.9, from);
+      draw(row.name, from, width * 0.62, "left", y - 4);
+      draw(row.value, from, width, "right", y - 4);
+      y -= heightOfRow(row);
     }
     y -= 12;
   }

@@ -1,8 +1,8 @@
-/** All SQL of billing. What must be atomic (grants, returns, closes) is an SQL function of migrations 0005, 0020 and 0035. */
+/** All SQL of billing. What must be atomic (grants, returns, closes, alerts, top-ups) is an SQL function of a migration. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import type { Invoice } from "./invoices.ts";
-import type { BalanceAnswer, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
+import type { BalanceAnswer, BillingKind, BillingReason, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
 
 /** Milliseconds after which a grant that waits for a recall is asked for again: replicas answer within about 250. */
 const recallRetryMs = 50;
@@ -108,6 +108,68 @@ async function findSpending(sql: Sql, keyId: string): Promise<z.output<typeof Ba
     from running
   `;
   return row!;
+}
+
+/** The balance below which the account is mailed, in micro-rupiah; null for none. */
+export async function findAlert(sql: Sql, accountId: string): Promise<bigint | null> {
+  const [row] = await sql<{ threshold: bigint | null }[]>`select balance_alert(${accountId}) as threshold`;
+  return row!.threshold;
+}
+
+export async function setAlert(sql: Sql, accountId: string, thresholdMicro: bigint | null): Promise<void> {
+  await sql`select set_balance_alert(${accountId}, ${thresholdMicro === null ? null : String(thresholdMicro)}::bigint)`;
+}
+
+/** Months of which the account can have a statement, the last one first, and the database's time. */
+export async function findStatementMonths(sql: Sql, accountId: string): Promise<{ months: string[]; nowMs: number }> {
+  const [row] = await sql<{ months: string[]; now_ms: number }[]>`
+    select
+      array(select to_char(month, 'YYYY-MM') from statement_months(${accountId}) as month) as months,
+      (extract(epoch from now()) * 1000)::float8 as now_ms
+  `;
+  return { months: row!.months, nowMs: Math.floor(row!.now_ms) };
+}
+
+/** What happened to an account's money beside usage; `amountMicro` is what it added. */
+export interface BillingEvent {
+  at: Date;
+  kind: BillingKind;
+  reason: BillingReason;
+  amountMicro: bigint;
+}
+
+export async function findEvents(sql: Sql, accountId: string, fromMs: number, untilMs: number): Promise<BillingEvent[]> {
+  return sql<BillingEvent[]>`
+    select created_at as at, kind, reason, amount_micro as "amountMicro"
+    from billing_events_between(${accountId}, ${new Date(fromMs)}, ${new Date(untilMs)})
+  `;
+}
+
+/** What an account used of a model in a time. Tokens add up over all requests, beyond what a `number` holds. */
+export interface ModelUsage {
+  model: string;
+  requests: bigint;
+  promptTokens: bigint;
+  cachedTokens: bigint;
+  completionTokens: bigint;
+  reasoningTokens: bigint;
+  images: bigint;
+  costMicro: bigint;
+}
+
+export async function findUsage(sql: Sql, accountId: string, fromMs: number, untilMs: number): Promise<ModelUsage[]> {
+  return sql<ModelUsage[]>`
+    select
+      model, requests, prompt_tokens as "promptTokens", cached_tokens as "cachedTokens",
+      completion_tokens as "completionTokens", reasoning_tokens as "reasoningTokens", images, cost_micro as "costMicro"
+    from usage_by_model(${accountId}, ${new Date(fromMs)}, ${new Date(untilMs)})
+  `;
+}
+
+/** The balance at a moment, in micro-rupiah. */
+export async function balanceAt(sql: Sql, accountId: string, atMs: number): Promise<bigint> {
+  const [row] = await sql<{ micro: bigint }[]>`select balance_at(${accountId}, ${new Date(atMs)}) as micro`;
+  return row!.micro;
 }
 
 /**

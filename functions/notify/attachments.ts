@@ -5,12 +5,13 @@ import { DocumentsAnswer, type DocumentsRequest } from "../billing/schema.ts";
 import type { DueMail } from "./queries.ts";
 import type { MailTemplate } from "./schema.ts";
 
-/** Milliseconds for a few pages: far longer than they take, short beside the run. */
+/** Milliseconds for a few pages, or a statement that sums up much usage: longer than they take, short beside the run. */
 const documentsTimeoutMs = 10_000;
 
 const requests: Partial<Record<MailTemplate, (mail: DueMail) => DocumentsRequest>> = {
   invoice: ({ objectId }) => ({ kind: "invoice", objectId: objectId! }),
   receipt: ({ objectId }) => ({ kind: "invoice", objectId: objectId! }),
+  statement: ({ accountId, month }) => ({ kind: "statement", accountId, month: month! }),
 };
 
 /** Fails when billing does not answer: the mail is then tried again later, as if the relay had refused it. */

@@ -4,7 +4,7 @@ import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import type { Attachment, Mailer } from "#shared/mail.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
-import { type DueMail, finishMail, queueRetirementMail, takeMail } from "./queries.ts";
+import { type DueMail, finishMail, queueLowBalanceMail, queueRetirementMail, queueStatementMail, takeMail } from "./queries.ts";
 import type { NotifyAnswer } from "./schema.ts";
 import { templates } from "./templates.ts";
 
@@ -23,8 +23,8 @@ const attemptsMax = 12;
 /** Failures after which a run ends: the relay is away, and trying every mail would only use up their attempts. */
 const failuresMax = 5;
 
-/** Milliseconds of a run for finding whom a retirement concerns: mail that waits has the rest. */
-const queueMsMax = 15_000;
+/** Milliseconds of a run for finding whom each kind of mail concerns: mail that waits has the rest. */
+const queueMsMax = 5_000;
 
 /** Milliseconds after which a run takes no more mail: the next run, a minute later, goes on. */
 const runMsMax = 45_000;
@@ -43,14 +43,21 @@ export function createNotify({ open, mailer, attachmentsOf, log }: Deps): () => 
     }
   }
 
-  async function queueRetirements(connection: Sql): Promise<void> {
-    const deadline = performance.now() + queueMsMax;
-    while (performance.now() < deadline && (await queueRetirementMail(connection)));
+  /** What fails here is said, and holds up neither the other mails nor, a minute later, the next try. */
+  async function queueDue(connection: Sql): Promise<void> {
+    for (const queueSome of [queueLowBalanceMail, queueStatementMail, queueRetirementMail]) {
+      const deadline = performance.now() + queueMsMax;
+      try {
+        while (performance.now() < deadline && (await queueSome(connection)));
+      } catch (thrown) {
+        log({ at: "handler_failed", kind: "database", sqlState: sqlState(thrown) });
+      }
+    }
   }
 
-  async function sendDue(connection: Sql): Promise<NotifyAnswer> {
+  async function run(connection: Sql): Promise<NotifyAnswer> {
     const deadline = performance.now() + runMsMax;
-    await queueRetirements(connection);
+    await queueDue(connection);
     let sent = 0;
     let failed = 0;
     try {
@@ -71,7 +78,7 @@ export function createNotify({ open, mailer, attachmentsOf, log }: Deps): () => 
 
   return async function notify() {
     try {
-      return (await exclusively(sendDue)) ?? { sent: 0, failed: 0 };
+      return (await exclusively(run)) ?? { sent: 0, failed: 0 };
     } catch (thrown) {
       log({ at: "handler_failed", kind: "database", sqlState: sqlState(thrown) });
       throw new EpithreError("unavailable", "Cannot send mail now: the database does not answer; the next run does", { retryAfterS: 60 });

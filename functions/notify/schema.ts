@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** What a mail can be about; each has its words in templates.ts. */
-export const mailTemplates = ["welcome", "model_retirement", "invoice", "receipt"] as const;
+export const mailTemplates = ["welcome", "model_retirement", "invoice", "receipt", "low_balance", "statement"] as const;
 export type MailTemplate = (typeof mailTemplates)[number];
 
 /** What a mail is about; a template takes one of them or none. */

@@ -12,7 +12,7 @@ create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
-create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt');
+create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
 create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices');
@@ -86,12 +86,23 @@ alter table audit_log add constraint audit_log_pkey PRIMARY KEY (id);
 create index audit_log_at ON audit_log USING btree (at);
 create index audit_log_object ON audit_log USING btree (object_id) WHERE (object_id IS NOT NULL);
 
+create table balance_alerts (
+  account_id uuid not null,
+  threshold_micro bigint not null,
+  armed boolean not null default true
+);
+alter table balance_alerts add constraint balance_alerts_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table balance_alerts add constraint balance_alerts_pkey PRIMARY KEY (account_id);
+alter table balance_alerts add constraint balance_alerts_threshold CHECK ((threshold_micro > 0));
+create index balance_alerts_armed ON balance_alerts USING btree (account_id) WHERE armed;
+
 create table balances (
   account_id uuid not null,
   credited_micro bigint not null default 0,
   consumed_micro bigint not null default 0,
   leased_micro bigint not null default 0
 ) with (fillfactor=50);
+CREATE TRIGGER balances_arm_alert AFTER UPDATE OF credited_micro ON balances FOR EACH ROW EXECUTE FUNCTION arm_balance_alert();
 alter table balances add constraint balances_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table balances add constraint balances_available CHECK ((((credited_micro - consumed_micro) - leased_micro) >= 0));
 alter table balances add constraint balances_consumed CHECK ((consumed_micro >= 0));
@@ -422,6 +433,13 @@ create table retirement_notices (
 alter table retirement_notices add constraint retirement_notices_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
 alter table retirement_notices add constraint retirement_notices_pkey PRIMARY KEY (model_id);
 
+create table statement_runs (
+  month date not null,
+  accounts_until timestamp with time zone not null default '1970-01-01 00:00:00+00'::timestamp with time zone
+);
+alter table statement_runs add constraint statement_runs_month_begins CHECK ((EXTRACT(day FROM month) = (1)::numeric));
+alter table statement_runs add constraint statement_runs_pkey PRIMARY KEY (month);
+
 create table usage_events (
   id uuid not null,
   account_id uuid not null,
@@ -462,7 +480,12 @@ create function admin_set_model_enabled(text,boolean) returns void language plpg
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
 create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
+create function arm_balance_alert() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 563197a39dfd
+create function balance_alert(uuid) returns bigint language sql security definer set search_path=public, pg_temp; -- e65bd99e665b
+create function balance_at(uuid,timestamp with time zone) returns bigint language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 06820710e436
+create function balance_micro(uuid) returns bigint language sql set search_path=public, pg_temp; -- ce6c5f8c9df1
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
+create function billing_events_between(uuid,timestamp with time zone,timestamp with time zone) returns TABLE(created_at timestamp with time zone, kind billing_kind, reason billing_reason, amount_micro bigint) language sql security definer set search_path=public, pg_temp; -- 7b619d2bde61
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
 create function cancel_invoice(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7df5f2960839
@@ -491,6 +514,7 @@ create function guard_invoice() returns trigger language plpgsql set search_path
 create function invoice_recipient(uuid) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 20f254cb5eac
 create function invoice_year(timestamp with time zone) returns smallint language sql; -- f9c160db92d5
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
+create function last_statement_month() returns date language sql; -- 042dda523d39
 create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
@@ -501,8 +525,10 @@ create function open_key_budget(uuid,uuid) returns bigint language plpgsql set s
 create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language sql set search_path=public, pg_temp; -- 7cffd4e8a75c
 create function post_taxed_event(uuid,billing_kind,bigint,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- fc37236b40ba
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- f4649cbd9c51
+create function queue_low_balance_mail(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3460739a3581
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
 create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
+create function queue_statement_mail(integer,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 378682fc1a94
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
@@ -514,13 +540,18 @@ create function refuse_young_deletion() returns trigger language plpgsql set sea
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
 create function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 17399ddccee5
 create function retirement_date(text) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 85a1cbe911fc
+create function set_balance_alert(uuid,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- 2f3542c21531
 create function settle(settlement[]) returns TABLE(row_number bigint, outcome settle_outcome, charged_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan; -- a6e4f451c1d6
 create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
 create function settle_short_of_key(uuid,uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- f56573c12de6
+create function statement_months(uuid) returns SETOF date language sql security definer set search_path=public, pg_temp; -- 4d1ab3b625e6
+create function statement_start(date) returns timestamp with time zone language sql; -- 4747f6801f9a
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
 create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
+create function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) returns TABLE(model text, requests bigint, prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, reasoning_tokens bigint, images bigint, cost_micro bigint) language sql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 6129e06470e9
+create function usage_is_whole_since(timestamp with time zone) returns boolean language sql set search_path=public, pg_temp; -- 8e8a1b64aa03
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
 create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
@@ -545,7 +576,10 @@ grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
 grant execute on function admin_withdraw_retirement(text) to epithre_admin;
+grant execute on function balance_alert(uuid) to epithre_billing;
+grant execute on function balance_at(uuid,timestamp with time zone) to epithre_billing;
 grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function billing_events_between(uuid,timestamp with time zone,timestamp with time zone) to epithre_billing;
 grant execute on function book_usage_slice(uuid) to epithre_purge;
 grant execute on function cancel_invoice(uuid,uuid) to epithre_billing;
 grant execute on function captured_tokens(interval) to epithre_admin;
@@ -566,15 +600,20 @@ grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function queue_low_balance_mail(integer) to epithre_notify;
 grant execute on function queue_retirement_mail() to epithre_notify;
+grant execute on function queue_statement_mail(integer,integer) to epithre_notify;
 grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
 grant execute on function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) to epithre_billing;
 grant execute on function retirement_date(text) to epithre_notify;
+grant execute on function set_balance_alert(uuid,bigint) to epithre_billing;
 grant execute on function settle(settlement[]) to epithre_usage_record;
 grant execute on function settle_reconciliations(interval) to epithre_reconcile;
+grant execute on function statement_months(uuid) to epithre_billing;
 grant execute on function take_mail() to epithre_notify;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
+grant execute on function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) to epithre_billing;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;
 grant maintain on persons_2 to epithre_purge;

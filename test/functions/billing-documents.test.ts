@@ -115,7 +115,7 @@ describe("/documents", () => {
 
   async function ask(from: "proxy" | "notify", path: string, given: unknown) {
     const database = { run: (work: (sql: Sql) => Promise<any>) => work(roles.billing), close: async () => {} };
-    const handler = createHandler({ edgeSecrets: secrets, database, clock: systemClock, leaseTtlMs: 1_000, invoices: invoiceSettings });
+    const handler = createHandler({ edgeSecrets: secrets, database, statementDatabase: database, clock: systemClock, leaseTtlMs: 1_000, invoices: invoiceSettings });
     const body = JSON.stringify(given);
     const signature = sign(secrets[from], { from, to: "billing", path, body });
     const response = await handler(new Request(`http://billing${path}`, { method: "POST", headers: { [signatureHeader]: signature }, body }));

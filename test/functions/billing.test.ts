@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "#shared/clock.ts";
 import { connect, sqlState, type Sql } from "#shared/db.ts";
+import type { DatabasePool } from "#shared/db-pool.ts";
 import { sign, signatureHeader } from "#shared/http.ts";
 import { createHandler } from "../../functions/billing/handler.ts";
 import {
@@ -519,9 +520,11 @@ describe("the price book", () => {
 
 describe("billing's handler", () => {
   const edgeSecret = "an edge secret of tests";
+  const database: DatabasePool = { run: (query) => query(billing), close: async () => {} };
   const handler = createHandler({
     edgeSecrets: { proxy: edgeSecret },
-    database: { run: (query) => query(billing), close: async () => {} },
+    database,
+    statementDatabase: database,
     clock: systemClock,
     leaseTtlMs: 100,
     invoices: invoiceSettings,

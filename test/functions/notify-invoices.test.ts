@@ -46,7 +46,7 @@ afterEach(async () => {
 
 async function serveBilling() {
   const database = { run: (work: (sql: Sql) => Promise<any>) => work(roles.billing), close: async () => {} };
-  const handler = createBilling({ edgeSecrets: { notify: edgeSecret }, database, clock: systemClock, leaseTtlMs: 1_000, invoices: invoiceSettings });
+  const handler = createBilling({ edgeSecrets: { notify: edgeSecret }, database, statementDatabase: database, clock: systemClock, leaseTtlMs: 1_000, invoices: invoiceSettings });
   const server = createServer(handler.node).listen(0, "127.0.0.1");
   await once(server, "listening");
   return {

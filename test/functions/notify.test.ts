@@ -74,6 +74,25 @@ describe("notify()", () => {
     expect(mail!.head + mail!.body).not.toMatch(/X-Mailer|Someone|http/i);
   });
 
+  test("tells an account once that its balance has fallen below its threshold (use.account)", async () => {
+    const { email, id } = await queueWelcome();
+    await db.sql`select set_balance_alert((select account_id from outbox where id = ${id}), 1)`;
+    expect((await notify()).body).toEqual({ sent: 2, failed: 0 });
+    expect(relay.taken.map(({ to }) => to)).toEqual([[email], [email]]);
+    expect(relay.taken[1]!.head).toContain("Subject: Saldo Epithre Anda menipis / Your Epithre balance is low");
+    expect(relay.taken[1]!.body).toContain("saldo akun Epithre Anda sudah di bawah batas");
+    expect(relay.taken[1]!.body).toContain("the balance of your Epithre account is below the threshold");
+    expect((await notify()).body).toEqual({ sent: 0, failed: 0 });
+  });
+
+  test("sends what waits although no more can be queued, and says so", async () => {
+    await queueWelcome();
+    await db.sql`revoke execute on function queue_low_balance_mail(integer) from epithre_notify`;
+    const { body } = await notify().finally(() => db.sql`grant execute on function queue_low_balance_mail(integer) to epithre_notify`);
+    expect(body).toEqual({ sent: 1, failed: 0 });
+    expect(lines.map((line) => JSON.parse(line).at)).toEqual(["handler_failed", "mail_sent"]);
+  });
+
   test("logs how many, and nothing of them (content.none)", async () => {
     const { email, id } = await queueWelcome();
     await notify();

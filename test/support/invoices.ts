@@ -65,7 +65,7 @@ export function publicBilling(roles: { billing: Sql; keyAuth: Sql }, settings: P
   const post = async (_path: string, { hashes }: any): Promise<any> => ({ verdicts: await findVerdicts(roles.keyAuth, hashes) });
   const accountOf = createAccountOf({ keyAuth: { post }, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
   const database = { run: (work: (sql: Sql) => Promise<any>) => work(roles.billing), close: async () => {} };
-  const handler = createBillingPages({ accountOf, database, clock: systemClock, invoices: { ...invoiceSettings, ...settings } });
+  const handler = createBillingPages({ accountOf, database, statementDatabase: database, clock: systemClock, invoices: { ...invoiceSettings, ...settings } });
   return async function call({ key }, method, path, given = {}) {
     const headers = { authorization: `Bearer ${key}`, ...(given.key === undefined ? {} : { "idempotency-key": given.key }) };
     const body = given.body === undefined ? {} : { body: typeof given.body === "string" ? given.body : JSON.stringify(given.body) };
