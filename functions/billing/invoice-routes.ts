@@ -5,7 +5,7 @@ import { EpithreError } from "#shared/errors.ts";
 import type { PublicCall, PublicRoute } from "#shared/public.ts";
 import { asDownload } from "./document.ts";
 import { makeInvoiceDocument } from "./invoice-document.ts";
-import { type Invoice, invoiceObject } from "./invoices.ts";
+import { type Invoice, invoiceObject, topUpTerms } from "./invoices.ts";
 import type { PublicDeps } from "./public.ts";
 import { cancelInvoice, findInvoice, listInvoices, openInvoicesMax, requestTopUp, topUpsPerDayMax } from "./queries.ts";
 import { IdempotencyKey, InvoiceId, InvoicesQuery, topUpRequest } from "./schema.ts";
@@ -25,6 +25,14 @@ export function invoiceRoutes({ accountOf, database, invoices: settings }: Publi
   }
 
   return [
+    {
+      method: "GET",
+      path: "/v1/billing/topups",
+      async answer(call) {
+        await callerOf(call);
+        return Response.json(topUpTerms(settings));
+      },
+    },
     {
       method: "POST",
       path: "/v1/billing/topups",

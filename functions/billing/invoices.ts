@@ -61,3 +61,15 @@ export function invoiceObject(invoice: Invoice, payment: PaymentMethod) {
     payment: payment.detailsFor(number),
   };
 }
+
+/** What a top-up can be over, and what comes on top of it. */
+export function topUpTerms({ minRupiah, maxRupiah, ppnBasisPoints, dueDays }: InvoiceSettings) {
+  return {
+    object: "topup_terms",
+    currency: "IDR",
+    min_rupiah: minRupiah,
+    max_rupiah: maxRupiah,
+    ppn_percent: percentOf(ppnBasisPoints),
+    due_days: dueDays,
+  };
+}

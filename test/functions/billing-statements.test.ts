@@ -6,7 +6,7 @@ import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { uuidv7TimeMs } from "#shared/ids.ts";
 import { formatRupiah } from "#shared/money.ts";
 import { boundsOf, dayMs } from "../../functions/billing/month.ts";
-import { findStatementMonths } from "../../functions/billing/queries.ts";
+import { balanceAt, findStatementMonths } from "../../functions/billing/queries.ts";
 import { billingKinds, billingReasons } from "../../functions/billing/schema.ts";
 import { readStatement, type Statement } from "../../functions/billing/statement.ts";
 import { statementCsv } from "../../functions/billing/statement-csv.ts";
@@ -142,6 +142,17 @@ describe("readStatement()", () => {
     });
     expect(usage).toEqual(byModel);
   }
+
+  test("balance_at() counts what came before the moment, to the millisecond", async () => {
+    const atMs = nowMs - dayMs;
+    const use = (usedMs: number, costMicro: number) => ({
+      atMs: usedMs, model: models[0]!, costMicro, promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0, images: 0,
+    });
+    const topUps = [atMs - 1, atMs, atMs + 1].map((eventMs, index): PastEvent => ({ atMs: eventMs, kind: "top_up", amountMicro: 1_000 * 10 ** index }));
+    const accountId = await addAccount({ events: topUps, usage: [use(atMs - 1, 1), use(atMs, 20), use(atMs + 1, 300)] });
+    const balances = [atMs - 1, atMs, atMs + 1, atMs + 2].map((each) => billing.run((sql) => balanceAt(sql, accountId, each)));
+    expect(await Promise.all(balances)).toEqual([0n, 999n, 10_979n, 110_679n]);
+  });
 
   test("opens with nothing for the month in which the account was opened", async () => {
     const accountId = await openOldAccount(owner, boundsOf(lastMonth).startMs + dayMs);
