@@ -11,9 +11,18 @@ export interface InclusionProof {
   hashes: Buffer[];
 }
 
+/** As much of a tree as it takes to go on elsewhere: its leaves so far, and the hashes of its whole subtrees. */
+export interface MerkleTreeBegun {
+  size: number;
+  /** From left to right, 32 bytes each: one for each bit of `size`. */
+  subtrees: Buffer;
+}
+
 export interface MerkleTree {
   /** `follow`: the proof will be about this leaf; of several the last. */
   add(leaf: Uint8Array, follow?: boolean): void;
+  /** Proofs are not carried on. */
+  begun(): MerkleTreeBegun;
   /** Call once, after all leaves. The root of no leaves is SHA-256 of nothing. */
   close(): { size: number; root: Buffer; proof: InclusionProof | undefined };
 }
@@ -23,10 +32,13 @@ interface Subtree {
   followed: boolean;
 }
 
-export function createMerkleTree(): MerkleTree {
+/** Bytes of SHA-256. */
+const hashBytes = 32;
+
+export function createMerkleTree(from: MerkleTreeBegun = { size: 0, subtrees: Buffer.alloc(0) }): MerkleTree {
   /** Whole subtrees from left to right, each of a smaller power of two: the bits of `size`. */
-  const subtrees: Subtree[] = [];
-  let size = 0;
+  const subtrees = hashesIn(from.subtrees).map((hash): Subtree => ({ hash, followed: false }));
+  let { size } = from;
   let proof: InclusionProof | undefined;
 
   function joined(left: Subtree, right: Subtree): Subtree {
@@ -46,6 +58,7 @@ export function createMerkleTree(): MerkleTree {
       for (let rest = size; rest % 2 === 0; rest /= 2) subtree = joined(subtrees.pop()!, subtree);
       subtrees.push(subtree);
     },
+    begun: () => ({ size, subtrees: Buffer.concat(subtrees.map(({ hash }) => hash)) }),
     close() {
       if (size === 0) return { size, root: hash("sha256", "", "buffer"), proof };
       return { size, root: subtrees.reduceRight((right, left) => joined(left, right)).hash, proof };
@@ -74,6 +87,10 @@ export function provenRoot(leaf: Uint8Array, size: number, { index, hashes }: In
     goUp();
   }
   return last === 0 ? root : undefined;
+}
+
+function hashesIn(subtrees: Buffer): Buffer[] {
+  return Array.from({ length: subtrees.length / hashBytes }, (_, index) => subtrees.subarray(index * hashBytes, (index + 1) * hashBytes));
 }
 
 function leafHash(leaf: Uint8Array): Buffer {

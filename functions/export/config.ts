@@ -4,6 +4,7 @@ import { z } from "zod";
 import { jsonSetting, secret, setting } from "#shared/config.ts";
 import { databaseUrl } from "#shared/db.ts";
 import { edgeSecretName } from "#shared/flow.ts";
+import { objectStoreShape } from "#shared/object-store.ts";
 import { receiptKey } from "#shared/receipts.ts";
 
 /** The private key in PEM (PKCS #8), as `openssl genpkey -algorithm ed25519` writes it. */
@@ -37,4 +38,5 @@ export const configShape = {
   keyAuthSecret: secret(edgeSecretName("export", "key-auth")),
   privateKey: secret("receipt-key", PrivateKey),
   otherKeys: setting("other_receipt_keys", jsonSetting(z.array(PublicKey).max(otherKeysMax))),
+  ...objectStoreShape,
 };

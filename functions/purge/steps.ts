@@ -4,8 +4,8 @@ import {
   type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
 } from "#shared/stored-data.ts";
 import {
-  bookSlice, closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead,
-  personParts, rewritePersons,
+  bookSlice, closeLeases, deleteDueRows, deleteExpiredClaims, deleteExpiredExports, dropDueSlice, eraseDueAccount, forgetKeyUse,
+  keepSlicesAhead, personParts, rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -73,8 +73,9 @@ async function bookSlices({ sql, runId }: Run): Promise<Piece> {
   return { done, then: "over" };
 }
 
-async function expire({ limit }: Retention, { sql, runId }: Run): Promise<Piece> {
-  return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
+async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise<Piece> {
+  const deleteExpired = table === "usage_exports" ? deleteExpiredExports : deleteExpiredClaims;
+  return piece(await deleteExpired(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
 }
 
 async function eraseAccounts({ sql, runId }: Run): Promise<Piece> {

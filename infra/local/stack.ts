@@ -10,6 +10,7 @@ import { prepareDatabase } from "./database.ts";
 import { answersReady, describeFunctions } from "./functions.ts";
 import { expectFreePort, startGateway } from "./gateway.ts";
 import { createGatewayMetrics } from "./gateway-metrics.ts";
+import { startObjectStore } from "./object-store.ts";
 import { findFreePorts } from "./ports.ts";
 import { removePostgres } from "./postgres.ts";
 import { supervisePostgres } from "./postgres-supervisor.ts";
@@ -91,6 +92,8 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
   const mailDir = join(dataDir, "mail");
   const mail = parts.adopt(await startSmtpSink(mailDir), (one) => one.close());
 
+  const store = parts.adopt(await startObjectStore(join(dataDir, "objects"), await secrets.value("object-store")), (one) => one.close());
+
   if (options.backends.length === 0) {
     const definition = describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!);
     await step("simulated backend", () => processes.start([definition], parts));
@@ -103,10 +106,15 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     knownSecrets: {
       ...database.secrets,
       "smtp-url": `smtp://127.0.0.1:${mail.port}`,
+      "object-store-login": store.login,
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
       "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
     },
-    settings: { proxy: { backends: settings }, reconcile: { backends: settings } },
+    settings: {
+      proxy: { backends: settings },
+      reconcile: { backends: settings },
+      export: { object_store_url: store.url, object_store_bucket: store.bucket },
+    },
     ports,
   });
   await step("functions", () => startFunctions(definitions, processes, parts));
