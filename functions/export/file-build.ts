@@ -7,12 +7,13 @@ import { sqlState, type Sql } from "#shared/db.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
-import { type ObjectStore, ObjectStoreAway, type Upload, UploadLost } from "#shared/object-store.ts";
+import { type ObjectStore, ObjectStoreAway, partBytesMin, type Upload, UploadLost } from "#shared/object-store.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
 import { exportHours } from "#shared/stored-data.ts";
 import { gatherPart } from "./file-part.ts";
 import { endExports, type ExportRow, finishExport, notePart, restartExport, takeTurn } from "./file-queries.ts";
 import { sweepStore } from "./file-sweep.ts";
+import { pageBytesMax } from "./records.ts";
 
 export interface BuildDeps {
   /** Opens one connection, which lives as long as a run. */
@@ -21,7 +22,7 @@ export interface BuildDeps {
   store: ObjectStore;
   clock: Clock;
   log: Log;
-  /** Of each part: fewer in tests, where the store allows it. */
+  /** Of what a part is gathered in: less in tests, where the store allows it. */
   partBytes?: number;
 }
 
@@ -32,8 +33,17 @@ export interface BuildAnswer {
   removed: number;
 }
 
-/** Bytes that a part has at least. With the page that goes beyond it, this is what building takes of memory. */
-const partBytesDefault = 8 * 1024 * 1024;
+interface Turn {
+  row: ExportRow;
+  /** For one part after the other. */
+  room: Buffer;
+  done: BuildAnswer;
+  /** For another part in this run. */
+  isTime(): boolean;
+}
+
+/** Bytes that a part is gathered in, and all that building takes of memory. It ends where no page fits any more, above what S3 takes. */
+const partBytesDefault = partBytesMin + 2 * pageBytesMax;
 
 /** Milliseconds of one run, below the gateway's time-out; what is left has its turn in the next run. */
 const runMsMax = 45_000;
@@ -72,22 +82,21 @@ export function createFileBuild({ open, database, store, clock, log, partBytes =
   async function work(connection: Sql, done: BuildAnswer, startedMs: number): Promise<void> {
     done.ended = await endExports(connection, exportHours, endedMax);
     done.removed = await sweepStore(connection, store);
+    const room = Buffer.alloc(partBytes);
     const isTime = () => clock.monotonicMs() - startedMs < runMsMax;
-    while (isTime()) {
-      const row = await takeTurn(connection);
-      if (!row) return;
-      await build(connection, row, done, isTime);
+    for (let row = await takeTurn(connection); row && isTime(); row = await takeTurn(connection)) {
+      await build(connection, { row, room, done, isTime });
     }
   }
 
-  async function build(connection: Sql, row: ExportRow, done: BuildAnswer, isTime: () => boolean): Promise<void> {
+  async function build(connection: Sql, { row, room, done, isTime }: Turn): Promise<void> {
     const turnFromMs = clock.monotonicMs();
     try {
       const upload = await findUpload(row);
       let at = row;
       while (upload !== "complete" && !isWhole(at)) {
         if (!isTime() || clock.monotonicMs() - turnFromMs > turnMsMax) return;
-        const next = await buildPart(connection, at, upload);
+        const next = await buildPart(connection, at, upload, room);
         // Someone else goes on with it, or it has ended meanwhile.
         if (!next) return;
         at = next;
@@ -114,8 +123,8 @@ export function createFileBuild({ open, database, store, clock, log, partBytes =
     return store.beginUpload(id);
   }
 
-  async function buildPart(connection: Sql, row: ExportRow, upload: Upload): Promise<ExportRow | undefined> {
-    const { bytes, begun, ...reached } = await gatherPart(database, row, partBytes);
+  async function buildPart(connection: Sql, row: ExportRow, upload: Upload, room: Buffer): Promise<ExportRow | undefined> {
+    const { bytes, begun, ...reached } = await gatherPart(database, row, room);
     const part = row.etags.length + 1;
     const etag = await store.putPart(upload, part, bytes);
     const allBytes = Number(row.bytes) + bytes.length;

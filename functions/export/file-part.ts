@@ -3,12 +3,12 @@ import type { DatabasePool } from "#shared/db-pool.ts";
 import { createMerkleTree, type MerkleTreeBegun } from "#shared/merkle.ts";
 import type { ExportRow } from "./file-queries.ts";
 import { idRange } from "./range.ts";
-import { header, requestIdOf } from "./records.ts";
+import { eachRecord, headerLine, pageBytesMax } from "./records.ts";
 import { Filters } from "./schema.ts";
 import { createPageAfter } from "./usage-pages.ts";
-import { csvBytes } from "./usage-stream.ts";
 
 export interface FilePart {
+  /** In `room`. */
   bytes: Buffer;
   /** The last event that was looked at; null when there are no more. */
   cursorId: string | null;
@@ -18,29 +18,27 @@ export interface FilePart {
   begun: MerkleTreeBegun;
 }
 
-/** Pages until there are `bytesMin`: a part, a page and a hash for each level of the tree are in memory. */
-export async function gatherPart(database: DatabasePool, row: ExportRow, bytesMin: number): Promise<FilePart> {
+/**
+ * Pages until `room` has none for another one, which parts are gathered in again and again. Besides it, a page and a hash
+ * for each level of the tree are in memory.
+ */
+export async function gatherPart(database: DatabasePool, row: ExportRow, room: Buffer): Promise<FilePart> {
   const range = idRange({ from: row.from, to: row.to ?? undefined });
   const pageAfter = createPageAfter(database, row.accountId, range, filtersOf(row));
   const tree = createMerkleTree({ size: Number(row.records), subtrees: row.subtrees });
   const isFirst = row.etags.length === 0;
-  const chunks = isFirst ? [csvBytes([header])] : [];
   let { firstId, lastId } = row;
   let cursorId: string | null = isFirst ? range.afterId : row.cursorId;
-  let bytes = 0;
-  while (cursorId !== null && bytes < bytesMin) {
+  let length = isFirst ? headerLine.copy(room) : 0;
+  while (cursorId !== null && length + pageBytesMax <= room.length) {
     const { found, endId } = await pageAfter(cursorId);
-    const chunk = csvBytes(found);
-    for (const record of found) tree.add(Buffer.from(record));
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (found.length > 0) {
-      firstId ??= requestIdOf(found[0]!);
-      lastId = requestIdOf(found.at(-1)!);
-    }
+    for (const record of eachRecord(found)) tree.add(record);
+    length += found.bytes.copy(room, length);
+    firstId ??= found.firstId;
+    lastId = found.lastId ?? lastId;
     cursorId = endId;
   }
-  return { bytes: Buffer.concat(chunks), cursorId, firstId, lastId, begun: tree.begun() };
+  return { bytes: room.subarray(0, length), cursorId, firstId, lastId, begun: tree.begun() };
 }
 
 export function filtersOf({ model, keyId, endpoint, statusClass }: Pick<ExportRow, "model" | "keyId" | "endpoint" | "statusClass">): Filters {

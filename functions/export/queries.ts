@@ -4,7 +4,7 @@ import type { IdRange } from "./range.ts";
 import type { Dimension, Filters, UsageRow } from "./schema.ts";
 
 /** Events that one page looks at: about 400 KB of CSV, and a few milliseconds of Postgres. */
-export const pageRows = 2_500;
+export const pageRows = 2500;
 
 /** Events that one piece of a sum looks at, in as short a time: they fit into the working memory of a query. */
 export const chunkRows = 20_000;
@@ -22,9 +22,9 @@ export interface Piece<Found> {
  * Of the next `pageRows` events of the account in the order of their ids, those that the filters take: a record without
  * its time for each, with line feeds between. Nothing in it needs quotes: names of models are of one form (models_name_form).
  */
-export function findUsagePage(sql: Sql, accountId: string, { afterId, lastId }: IdRange, filters: Filters): Promise<Piece<string>> {
+export function findUsagePage(sql: Sql, accountId: string, { afterId, lastId }: IdRange, filters: Filters): Promise<Piece<Buffer>> {
   return shortly(sql, async (transaction) => {
-    const [page] = await transaction<Piece<string>[]>`
+    const [[found, endId]] = (await transaction`
       with scanned as (
         select * from usage_events
         where account_id = ${accountId} and id > ${afterId} and id <= ${lastId}
@@ -45,8 +45,8 @@ export function findUsagePage(sql: Sql, accountId: string, { afterId, lastId }: 
           where ${matching(sql, filters)}
         ), '') as found,
         (select id from scanned order by id offset ${pageRows - 1}) as "endId"
-    `;
-    return page!;
+    `.raw()) as unknown as [[Buffer, Buffer | null]];
+    return { found, endId: endId && endId.toString("latin1") };
   });
 }
 

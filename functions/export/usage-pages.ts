@@ -2,7 +2,7 @@
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { findUsagePage, type Piece } from "./queries.ts";
 import { dayAfter, type IdRange } from "./range.ts";
-import { timedRecords } from "./records.ts";
+import { type Records, timedRecords } from "./records.ts";
 import type { Filters } from "./schema.ts";
 
 /** What is found from the event after this id on. */
@@ -24,8 +24,8 @@ export function nearFirst<Found>(lastId: string, pieceUpTo: (afterId: string, la
 }
 
 /** Records of the CSV. A page may have none and not be the last: its events are others than the filters ask for. */
-export type PageAfter = PieceAfter<string[]>;
-export type Page = Piece<string[]>;
+export type PageAfter = PieceAfter<Records>;
+export type Page = Piece<Records>;
 
 export function createPageAfter(database: DatabasePool, accountId: string, { lastId }: Pick<IdRange, "lastId">, filters: Filters): PageAfter {
   return nearFirst(lastId, async (afterId, upTo) => {

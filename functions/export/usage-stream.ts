@@ -1,7 +1,6 @@
 /** The usage log as a stream of bytes that reads on only as fast as the caller takes it. */
 import { EpithreError } from "#shared/errors.ts";
-import { lineEnd } from "./csv.ts";
-import { header } from "./records.ts";
+import { headerLine } from "./records.ts";
 import type { Page, PageAfter } from "./usage-pages.ts";
 
 /** Milliseconds. A caller that has not taken all by then gives its place to others, and goes on by cursor. */
@@ -21,7 +20,7 @@ export interface UsageStreamOptions {
  */
 export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsMax }: UsageStreamOptions): ReadableStream<Uint8Array> {
   let page = firstPage;
-  let heading = [header];
+  let heading = headerLine;
   let timer: NodeJS.Timeout;
   let isOver = false;
 
@@ -40,8 +39,8 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
         }, timeoutMs);
       },
       async pull(controller) {
-        controller.enqueue(csvBytes([...heading, ...page.found]));
-        heading = [];
+        controller.enqueue(heading.length === 0 ? page.found.bytes : Buffer.concat([heading, page.found.bytes]));
+        heading = Buffer.alloc(0);
         try {
           do {
             if (page.endId === null) {
@@ -50,7 +49,7 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
               return;
             }
             page = await pageAfter(page.endId);
-          } while (page.found.length === 0 && !isOver);
+          } while (page.found.count === 0 && !isOver);
         } catch (thrown) {
           end();
           throw thrown;
@@ -60,9 +59,4 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
     },
     { highWaterMark: 0 },
   );
-}
-
-/** Each record with its line end. */
-export function csvBytes(records: readonly string[]): Buffer {
-  return Buffer.from(records.map((text) => text + lineEnd).join(""));
 }

@@ -1,7 +1,7 @@
 /** What a receipt says of an export's records: how many, from which to which, and the root of the tree over them. */
 import { EpithreError } from "#shared/errors.ts";
 import { createMerkleTree, type InclusionProof } from "#shared/merkle.ts";
-import { requestIdOf } from "./records.ts";
+import { eachRecord, requestIdOf, timedRecords } from "./records.ts";
 import type { Page, PageAfter } from "./usage-pages.ts";
 
 export interface UsageSum {
@@ -28,18 +28,17 @@ export async function sumUsage({ afterId, pageAfter, provenId, signal }: UsageSu
   let firstId: string | null = null;
   let lastId: string | null = null;
   let provenRecord = "";
-  let page: Page = { found: [], endId: afterId };
+  let page: Page = { found: timedRecords(Buffer.alloc(0)), endId: afterId };
   while (page.endId !== null) {
     if (signal.aborted) throw tooLong();
     page = await pageAfter(page.endId);
-    for (const record of page.found) {
+    for (const record of eachRecord(page.found)) {
       const isProven = provenId !== undefined && requestIdOf(record) === provenId;
-      tree.add(Buffer.from(record), isProven);
-      if (isProven) provenRecord = record;
+      tree.add(record, isProven);
+      if (isProven) provenRecord = record.toString();
     }
-    const [first, last] = [page.found[0], page.found.at(-1)];
-    if (first !== undefined) firstId ??= requestIdOf(first);
-    if (last !== undefined) lastId = requestIdOf(last);
+    firstId ??= page.found.firstId;
+    lastId = page.found.lastId ?? lastId;
   }
   const { size, root, proof } = tree.close();
   return { rows: size, firstId, lastId, root, proven: proof && { record: provenRecord, proof } };
