@@ -43,6 +43,7 @@ export interface TestExport {
   /** As export has it, and what its files lie in. */
   store: ObjectStore;
   storeFolder: string;
+  storeUrl: string;
   /** The work of a schedule's call, with some of its parts replaced. */
   buildWith(parts: Partial<BuildDeps>): () => Promise<BuildAnswer>;
   /** A handler with some of its parts replaced. */
@@ -83,6 +84,7 @@ export async function startExport(): Promise<TestExport> {
     pool,
     store,
     storeFolder,
+    storeUrl: local.url,
     url,
     handlerWith,
     buildWith,
