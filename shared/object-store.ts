@@ -38,7 +38,7 @@ export interface ObjectStoreSettings {
   login: { accessKeyId: string; secretAccessKey: string };
 }
 
-const httpAddress = z.url({ protocol: /^https?$/ }).refine(mayBePrivate, "must be an address of the private network: the store is never public");
+const httpAddress = z.url({ protocol: /^https?$/, abort: true, error: "must be an http or https address" }).refine(mayBePrivate, "must be an address of the private network: the store is never public");
 
 /** What a function that stores files is configured by. */
 export const objectStoreShape = {
@@ -98,8 +98,9 @@ export interface ObjectStore {
   close(): void;
 }
 
-export function createS3Client({ url, region, login }: Omit<ObjectStoreSettings, "bucket">): S3Client {
-  const connection = { keepAlive: true, maxSockets: connectionsMax, lookup: createPrivateLookup() };
+/** Its names are looked up anew for each connection, and taken for private addresses only. */
+export function createS3Client({ url, region, login }: Omit<ObjectStoreSettings, "bucket">, lookup = createPrivateLookup()): S3Client {
+  const connection = { keepAlive: true, maxSockets: connectionsMax, lookup };
   return new S3Client({
     endpoint: url,
     region,

@@ -48,7 +48,8 @@ export async function startObjectStore(folder: string, secret: string): Promise<
   const [objects, uploads] = [join(folder, "objects"), join(folder, "uploads")];
   for (const each of [objects, uploads]) await mkdir(each, { recursive: true, mode: 0o700 });
   const accessKey = "epithre-local";
-  const fileOf = (key: string) => join(objects, encodeURIComponent(key));
+  // Not even a key of dots leads out of the folder.
+  const fileOf = (key: string) => join(objects, encodeURIComponent(key).replaceAll(".", "%2E"));
 
   /** Its folder, which has the parts and the key. */
   function uploadFolder({ query }: Call): string {

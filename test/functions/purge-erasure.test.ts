@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addKey, openAccount } from "../support/accounts.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
+import { addExport, addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
 
 let db: TestDatabase;
 let currentSlice: string;
@@ -37,6 +37,7 @@ async function addPerson(usageEvents = 3): Promise<Person> {
     values (${accountId}, ${randomUUID()}, 70, now() + interval '1 minute')
   `;
   await addClaim(db.sql, accountId, "1 hour");
+  await addExport(db.sql, accountId, "1 hour");
   await addUsage(db.sql, currentSlice, accountId, keyId, usageEvents);
   const [row] = await db.sql<{ alias: string }[]>`select audit_alias as alias from accounts where id = ${accountId}`;
   await db.sql`insert into audit_log (actor, action, subject_alias) values ('operator', 'account_suspended', ${row!.alias})`;
