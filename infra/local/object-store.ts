@@ -11,11 +11,14 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 
-export interface LocalObjectStore {
+export interface ObjectStorePlace {
   url: string;
   bucket: string;
   /** `ACCESS-KEY:SECRET` */
   login: string;
+}
+
+export interface LocalObjectStore extends ObjectStorePlace {
   close(): Promise<void>;
 }
 

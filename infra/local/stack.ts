@@ -10,13 +10,13 @@ import { prepareDatabase } from "./database.ts";
 import { answersReady, describeFunctions } from "./functions.ts";
 import { expectFreePort, startGateway } from "./gateway.ts";
 import { createGatewayMetrics } from "./gateway-metrics.ts";
-import { startObjectStore } from "./object-store.ts";
+import { type ObjectStorePlace, startObjectStore } from "./object-store.ts";
 import { findFreePorts } from "./ports.ts";
 import { removePostgres } from "./postgres.ts";
 import { supervisePostgres } from "./postgres-supervisor.ts";
 import { createProcesses, type Processes } from "./processes.ts";
 import { type Progress, silent } from "./screen.ts";
-import { openSecrets } from "./secrets.ts";
+import { openSecrets, type Secrets } from "./secrets.ts";
 import { seed } from "./seed.ts";
 import { startSmtpSink } from "./smtp-sink.ts";
 import { readStackFile, type StackFile } from "./stack-file.ts";
@@ -31,6 +31,8 @@ export interface StackOptions {
   port: number;
   /** URLs of engines; none: the simulated backend. */
   backends: string[];
+  /** None: a local one. */
+  objectStore?: ObjectStorePlace | undefined;
   /** Start empty. */
   fresh: boolean;
   /** Ends a start that is under way. */
@@ -92,7 +94,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
   const mailDir = join(dataDir, "mail");
   const mail = parts.adopt(await startSmtpSink(mailDir), (one) => one.close());
 
-  const store = parts.adopt(await startObjectStore(join(dataDir, "objects"), await secrets.value("object-store")), (one) => one.close());
+  const store = options.objectStore ?? (await startLocalStore(dataDir, secrets, parts));
 
   if (options.backends.length === 0) {
     const definition = describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!);
@@ -141,6 +143,10 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       await parts.disposeAsync();
     },
   };
+}
+
+async function startLocalStore(dataDir: string, secrets: Secrets, parts: AsyncDisposableStack): Promise<ObjectStorePlace> {
+  return parts.adopt(await startObjectStore(join(dataDir, "objects"), await secrets.value("object-store")), (one) => one.close());
 }
 
 const simulatedBackend = "simulated-backend";
