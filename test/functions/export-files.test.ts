@@ -137,6 +137,7 @@ describe("building", () => {
         expect(await files.download(person, id)).toBe(expected);
         expect(await verifyReceipt({ receipt: await files.receipt(person, id), csv: expected, keys: await keySet() })).toMatchObject({ code: 0 });
         expect(stored()).toEqual([encodeURIComponent(`usage-exports/${id}`)]);
+        expect(await running.db.sql`select restarts from usage_exports`).toEqual([{ restarts: 0 }]);
         await running.db.sql`delete from usage_exports`;
         await files.build();
         if (!died) break;
