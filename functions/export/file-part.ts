@@ -32,7 +32,7 @@ export async function gatherPart(database: DatabasePool, row: ExportRow, room: B
   let length = isFirst ? headerLine.copy(room) : 0;
   while (cursorId !== null && length + pageBytesMax <= room.length) {
     const { found, endId } = await pageAfter(cursorId);
-    for (const record of eachRecord(found)) tree.add(record);
+    eachRecord(found, (from, end) => tree.addFrom(found.bytes, from, end));
     length += found.bytes.copy(room, length);
     firstId ??= found.firstId;
     lastId = found.lastId ?? lastId;

@@ -89,18 +89,18 @@ export function timedRecords(lines: Buffer): Records {
   return { bytes, count, firstId: idAt(0), lastId: idAt(lines.lastIndexOf(lineFeed) + 1) };
 }
 
-/** Each record without its line end. */
-export function* eachRecord({ bytes }: Records): Generator<Buffer> {
+/** Where each record begins, and ends without its line end. */
+export function eachRecord({ bytes }: Records, visit: (from: number, end: number) => void): void {
   for (let from = 0; from < bytes.length; ) {
     const end = bytes.indexOf(lineFeed, from);
-    yield bytes.subarray(from, end - 1);
+    visit(from, end - 1);
     from = end + 1;
   }
 }
 
-/** The request_id of a record. */
-export function requestIdOf(record: Buffer): string {
-  return record.toString("latin1", timeLength, timeLength + idLength);
+/** The request_id of the record that begins there. */
+export function requestIdAt({ bytes }: Records, from: number): string {
+  return bytes.toString("latin1", from + timeLength, from + timeLength + idLength);
 }
 
 /** The time of an id that stands at this place: its first 8 and its next 4 digits, with a hyphen between. */

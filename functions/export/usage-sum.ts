@@ -1,7 +1,7 @@
 /** What a receipt says of an export's records: how many, from which to which, and the root of the tree over them. */
 import { EpithreError } from "#shared/errors.ts";
 import { createMerkleTree, type InclusionProof } from "#shared/merkle.ts";
-import { eachRecord, requestIdOf, timedRecords } from "./records.ts";
+import { eachRecord, requestIdAt, timedRecords } from "./records.ts";
 import type { Page, PageAfter } from "./usage-pages.ts";
 
 export interface UsageSum {
@@ -32,13 +32,14 @@ export async function sumUsage({ afterId, pageAfter, provenId, signal }: UsageSu
   while (page.endId !== null) {
     if (signal.aborted) throw tooLong();
     page = await pageAfter(page.endId);
-    for (const record of eachRecord(page.found)) {
-      const isProven = provenId !== undefined && requestIdOf(record) === provenId;
-      tree.add(record, isProven);
-      if (isProven) provenRecord = record.toString();
-    }
-    firstId ??= page.found.firstId;
-    lastId = page.found.lastId ?? lastId;
+    const { found } = page;
+    eachRecord(found, (from, end) => {
+      const isProven = provenId !== undefined && requestIdAt(found, from) === provenId;
+      tree.addFrom(found.bytes, from, end, isProven);
+      if (isProven) provenRecord = found.bytes.toString("latin1", from, end);
+    });
+    firstId ??= found.firstId;
+    lastId = found.lastId ?? lastId;
   }
   const { size, root, proof } = tree.close();
   return { rows: size, firstId, lastId, root, proven: proof && { record: provenRecord, proof } };
