@@ -59,6 +59,8 @@ const restartsMax = 5;
 
 export function createFileBuild({ open, database, store, clock, log, partBytes = partBytesDefault }: BuildDeps): () => Promise<BuildAnswer> {
   const exclusively = createSingleFlight(open, "export");
+  /** Made with the first file, and kept. */
+  let room: Buffer | undefined;
 
   return async function run() {
     const done: BuildAnswer = { parts: 0, ready: 0, ended: 0, removed: 0 };
@@ -82,9 +84,9 @@ export function createFileBuild({ open, database, store, clock, log, partBytes =
   async function work(connection: Sql, done: BuildAnswer, startedMs: number): Promise<void> {
     done.ended = await endExports(connection, exportHours, endedMax);
     done.removed = await sweepStore(connection, store);
-    const room = Buffer.alloc(partBytes);
     const isTime = () => clock.monotonicMs() - startedMs < runMsMax;
     for (let row = await takeTurn(connection); row && isTime(); row = await takeTurn(connection)) {
+      room ??= Buffer.alloc(partBytes);
       await build(connection, { row, room, done, isTime });
     }
   }

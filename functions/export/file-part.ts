@@ -3,9 +3,9 @@ import type { DatabasePool } from "#shared/db-pool.ts";
 import { createMerkleTree, type MerkleTreeBegun } from "#shared/merkle.ts";
 import type { ExportRow } from "./file-queries.ts";
 import { idRange } from "./range.ts";
-import { eachRecord, headerLine, pageBytesMax } from "./records.ts";
+import { eachRecord, headerLine, pageBytesMax, timedRecords } from "./records.ts";
 import { Filters } from "./schema.ts";
-import { createPageAfter } from "./usage-pages.ts";
+import { createPageAfter, type Page } from "./usage-pages.ts";
 
 export interface FilePart {
   /** In `room`. */
@@ -31,11 +31,12 @@ export async function gatherPart(database: DatabasePool, row: ExportRow, room: B
   let cursorId: string | null = isFirst ? range.afterId : row.cursorId;
   let length = isFirst ? headerLine.copy(room) : 0;
   while (cursorId !== null && length + pageBytesMax <= room.length) {
-    const { found, endId } = await pageAfter(cursorId);
-    eachRecord(found, (from, end) => tree.addFrom(found.bytes, from, end));
-    length += found.bytes.copy(room, length);
-    firstId ??= found.firstId;
-    lastId = found.lastId ?? lastId;
+    const { found, endId }: Page = await pageAfter(cursorId);
+    const records = timedRecords(found, room.subarray(length));
+    eachRecord(records, (from, end) => tree.addFrom(records.bytes, from, end));
+    length += records.bytes.length;
+    firstId ??= records.firstId;
+    lastId = records.lastId ?? lastId;
     cursorId = endId;
   }
   return { bytes: room.subarray(0, length), cursorId, firstId, lastId, begun: tree.begun() };

@@ -41,7 +41,6 @@ export function fields(row: UsageRow): Record<string, Cell> {
 /** Some records as they go into a file, each with its line end. */
 export interface Records {
   bytes: Buffer;
-  count: number;
   firstId: string | null;
   lastId: string | null;
 }
@@ -59,13 +58,15 @@ const lineFeed = 0x0a;
  * The records of a page from its lines, which lack the time: that is written from the id, for less than it would take
  * Postgres. Nothing is made for a single record, and one buffer for all of them: of a million, what is thrown away would
  * fill the memory for a while. The lines lie at the end of the buffer, and each moves to its place behind its time.
+ * They are written into `room` where it is given.
  */
-export function timedRecords(lines: Buffer): Records {
-  if (lines.length === 0) return { bytes: Buffer.alloc(0), count: 0, firstId: null, lastId: null };
-  const count = linesIn(lines);
+export function timedRecords(lines: Buffer, room?: Buffer): Records {
+  if (lines.length === 0) return { bytes: Buffer.alloc(0), firstId: null, lastId: null };
   // A line feed stands between the lines, CRLF behind each record.
-  const bytes = Buffer.allocUnsafe(lines.length + 1 + count * (timeLength + 1));
-  let from = bytes.length - lines.length;
+  const length = lines.length + 1 + linesIn(lines) * (timeLength + 1);
+  const bytes = room ? room.subarray(0, length) : Buffer.allocUnsafe(length);
+  if (bytes.length < length) throw new RangeError("Cannot write records: there is no room for them");
+  let from = length - lines.length;
   lines.copy(bytes, from);
   const time = Buffer.alloc(timeLength);
   let second = Number.NaN;
@@ -86,7 +87,7 @@ export function timedRecords(lines: Buffer): Records {
     from = end + 1;
   }
   const idAt = (start: number) => lines.toString("latin1", start, start + idLength);
-  return { bytes, count, firstId: idAt(0), lastId: idAt(lines.lastIndexOf(lineFeed) + 1) };
+  return { bytes, firstId: idAt(0), lastId: idAt(lines.lastIndexOf(lineFeed) + 1) };
 }
 
 /** Where each record begins, and ends without its line end. */

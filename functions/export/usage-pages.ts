@@ -2,7 +2,6 @@
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { findUsagePage, type Piece } from "./queries.ts";
 import { dayAfter, type IdRange } from "./range.ts";
-import { type Records, timedRecords } from "./records.ts";
 import type { Filters } from "./schema.ts";
 
 /** What is found from the event after this id on. */
@@ -23,13 +22,10 @@ export function nearFirst<Found>(lastId: string, pieceUpTo: (afterId: string, la
   };
 }
 
-/** Records of the CSV. A page may have none and not be the last: its events are others than the filters ask for. */
-export type PageAfter = PieceAfter<Records>;
-export type Page = Piece<Records>;
+/** Lines of the CSV without their times. A page may have none and not be the last: its events are others than the filters ask for. */
+export type PageAfter = PieceAfter<Buffer>;
+export type Page = Piece<Buffer>;
 
 export function createPageAfter(database: DatabasePool, accountId: string, { lastId }: Pick<IdRange, "lastId">, filters: Filters): PageAfter {
-  return nearFirst(lastId, async (afterId, upTo) => {
-    const { found, endId } = await database.run((sql) => findUsagePage(sql, accountId, { afterId, lastId: upTo }, filters));
-    return { found: timedRecords(found), endId };
-  });
+  return nearFirst(lastId, (afterId, upTo) => database.run((sql) => findUsagePage(sql, accountId, { afterId, lastId: upTo }, filters)));
 }

@@ -28,11 +28,11 @@ export async function sumUsage({ afterId, pageAfter, provenId, signal }: UsageSu
   let firstId: string | null = null;
   let lastId: string | null = null;
   let provenRecord = "";
-  let page: Page = { found: timedRecords(Buffer.alloc(0)), endId: afterId };
+  let page: Page = { found: Buffer.alloc(0), endId: afterId };
   while (page.endId !== null) {
     if (signal.aborted) throw tooLong();
     page = await pageAfter(page.endId);
-    const { found } = page;
+    const found = timedRecords(page.found);
     eachRecord(found, (from, end) => {
       const isProven = provenId !== undefined && requestIdAt(found, from) === provenId;
       tree.addFrom(found.bytes, from, end, isProven);

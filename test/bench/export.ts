@@ -10,8 +10,9 @@ import { parseArgs } from "node:util";
 import { parse } from "csv-parse";
 import { connect } from "#shared/db.ts";
 import { startStack, type OwnedStack } from "../support/stack.ts";
-import { residentBytes } from "./processes.ts";
+import { waitFor } from "../support/wait.ts";
 import { fillUsage, type Filled } from "./export-rows.ts";
+import { residentBytes } from "./processes.ts";
 
 const { values: flags } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" } } });
 
@@ -66,33 +67,48 @@ async function newKey(stack: OwnedStack, accountId: string): Promise<string> {
 }
 
 async function measure(stack: OwnedStack, account: Filled & { key: string }): Promise<void> {
-  const origin = `http://127.0.0.1:${stack.environmentOf("export").PORT}`;
   const headers = { authorization: `Bearer ${account.key}` };
-  const pid = stack.pidOf("export")!;
-  const wrong: string[] = [];
-
-  // A small answer of each kind, so that what a function takes for being in use at all is not counted.
-  await (await taken(`${origin}/v1/usage.csv?from=${account.lastDay}`, headers)).resume();
-  const idleBytes = residentBytes(pid);
-  say(`export takes ${megabytes(idleBytes).toFixed(0)} MB idle`);
-
   const samples: Sample[] = [];
+
+  const streaming = await freshFunction(stack, headers, account);
+  say(`export takes ${megabytes(streaming.idleBytes).toFixed(0)} MB idle`);
   const ways: Record<string, () => Promise<number>> = {
     copy: () => copyTo(stack, account.accountId),
-    csv: async () => bytesOf(await taken(`${origin}/v1/usage.csv`, headers)),
+    csv: async () => bytesOf(await taken(`${streaming.origin}/v1/usage.csv`, headers)),
   };
   for (let round = 0; round < rounds; round += 1) {
     // Every other round goes the other way, so that a drift of the machine's speed cancels out.
     const names = round % 2 === 0 ? Object.keys(ways) : Object.keys(ways).reverse();
-    for (const way of names) samples.push(await timed(way, pid, idleBytes, ways[way]!));
+    for (const way of names) samples.push(await timed(way, streaming, ways[way]!));
   }
-  samples.push(await timed("file", pid, idleBytes, () => buildFile(origin, headers)));
+  const wrong = await mistakes(streaming.origin, headers, account);
 
-  wrong.push(...(await mistakes(origin, headers, account)));
+  // What streaming left of memory is not counted for building.
+  const building = await freshFunction(stack, headers, account);
+  samples.push(await timed("file", building, () => buildFile(building.origin, headers)));
   report(samples, wrong);
 }
 
-async function timed(way: string, pid: number, idleBytes: number, work: () => Promise<number>): Promise<Sample> {
+interface Running {
+  origin: string;
+  pid: number;
+  idleBytes: number;
+}
+
+/** The function, started anew, after one small answer: what it takes for being in use at all is not counted. */
+async function freshFunction(stack: OwnedStack, headers: Record<string, string>, { lastDay }: Filled): Promise<Running> {
+  const former = stack.pidOf("export")!;
+  process.kill(former, "SIGTERM");
+  const pid = await waitFor("export to start again", () => {
+    const now = stack.pidOf("export");
+    return now !== former && now;
+  });
+  const origin = `http://127.0.0.1:${stack.environmentOf("export").PORT}`;
+  await waitFor("export to answer", () => taken(`${origin}/v1/usage.csv?from=${lastDay}`, headers).then(bytesOf, () => 0));
+  return { origin, pid, idleBytes: residentBytes(pid) };
+}
+
+async function timed(way: string, { pid, idleBytes }: Running, work: () => Promise<number>): Promise<Sample> {
   let mostBytes = 0;
   const looks = setInterval(() => (mostBytes = Math.max(mostBytes, residentBytes(pid))), lookMs);
   const fromMs = performance.now();

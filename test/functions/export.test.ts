@@ -6,7 +6,6 @@ import { uuidv7TimeMs } from "#shared/ids.ts";
 import { generateKey } from "#shared/keys.ts";
 import { findUsagePage, pageRows } from "../../functions/export/queries.ts";
 import { idRange } from "../../functions/export/range.ts";
-import { timedRecords } from "../../functions/export/records.ts";
 import { streamUsage } from "../../functions/export/usage-stream.ts";
 import { firstDayMs, readCsv, refused, serveOnLoopback, startExport, type Person, type TestExport } from "../support/export.ts";
 import { waitFor } from "../support/wait.ts";
@@ -196,7 +195,7 @@ describe("export()", () => {
 
   test("ends an export that its caller does not take, and gives its place to others", async () => {
     const ended = Promise.withResolvers<void>();
-    const nothing = { found: timedRecords(Buffer.alloc(0)), endId: null };
+    const nothing = { found: Buffer.alloc(0), endId: null };
     const stream = streamUsage({ firstPage: nothing, pageAfter: async () => nothing, onEnd: ended.resolve, timeoutMs: 1 });
     await ended.promise;
     await expect(stream.getReader().read()).rejects.toMatchObject({ kind: "unavailable" });
