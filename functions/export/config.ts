@@ -3,6 +3,7 @@ import { z } from "zod";
 import { jsonSetting, secret, setting } from "#shared/config.ts";
 import { databaseUrl } from "#shared/db.ts";
 import { edgeSecretName } from "#shared/flow.ts";
+import { objectStoreShape } from "#shared/object-store.ts";
 import { receiptKey } from "#shared/receipts.ts";
 import { Ed25519PrivateKey } from "#shared/signing-key.ts";
 
@@ -25,4 +26,5 @@ export const configShape = {
   keyAuthSecret: secret(edgeSecretName("export", "key-auth")),
   privateKey: secret("receipt-key", Ed25519PrivateKey),
   otherKeys: setting("other_receipt_keys", jsonSetting(z.array(PublicKey).max(otherKeysMax))),
+  ...objectStoreShape,
 };

@@ -4,8 +4,8 @@ import {
   type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
 } from "#shared/stored-data.ts";
 import {
-  bookSlice, closeLeases, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims, deleteExpiredLogins, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead,
-  personParts, rewritePersons,
+  bookSlice, closeLeases, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims, deleteExpiredExports,
+  deleteExpiredLogins, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead, personParts, rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -81,8 +81,15 @@ function deleteDue(row: Retention, run: Run): Promise<number> {
 }
 
 async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise<Piece> {
-  if (table !== "idempotency_claims") return piece(await deleteExpiredLogins(sql, runId, table, rowsMax));
-  return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
+  const hours = { liveHours: limitHours(limit), leadHours: purgeLeadHours };
+  switch (table) {
+    case "idempotency_claims":
+      return piece(await deleteExpiredClaims(sql, runId, hours, rowsMax));
+    case "usage_exports":
+      return piece(await deleteExpiredExports(sql, runId, hours, rowsMax));
+    default:
+      return piece(await deleteExpiredLogins(sql, runId, table, rowsMax));
+  }
 }
 
 async function eraseAccounts({ sql, runId }: Run): Promise<Piece> {

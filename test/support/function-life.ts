@@ -50,5 +50,6 @@ export async function live(name: string, command: string[], secretsFolder: strin
 function secretValue(name: string): string {
   if (name === "receipt-key" || name === "audit-key") return makeReceiptKey();
   if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
+  if (name === "object-store-login") return "access-key:secret-of-some-length";
   return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";
 }
