@@ -29,7 +29,6 @@ begin
       i.reasoning_tokens, i.images, i.latency_ms, i.endpoint, m.id, i.status
     from unnest(p_batch) as i
     join models m on m.name = i.model
-    join accounts a on a.id = i.account_id
     order by i.request_id;
     get diagnostics v_events = row_count;
 
@@ -37,16 +36,19 @@ begin
       select lease_id, account_id, sum(cost_micro)::bigint as cost_micro
       from unnest(p_batch)
       group by lease_id, account_id
-      having sum(cost_micro) > 0
       order by lease_id, account_id
     ), paid as (
+      -- The account of a lease exists; that of a row that costs nothing may not, nor its lease.
       update leases l set consumed_micro = l.consumed_micro + d.cost_micro
       from due d
-      where l.id = d.lease_id and l.account_id = d.account_id
+      where d.cost_micro > 0 and l.id = d.lease_id and l.account_id = d.account_id
         and l.granted_micro - l.consumed_micro >= d.cost_micro
       returning 1
     )
-    select (select count(*) from paid) = (select count(*) from due) into v_all_paid;
+    select
+      (select count(*) from paid) + (select count(*) from due d join accounts a on a.id = d.account_id where d.cost_micro = 0)
+        = (select count(*) from due)
+    into v_all_paid;
 
     if v_events = cardinality(p_batch) and v_all_paid then
       return;
@@ -85,6 +87,7 @@ declare
   v_granted bigint[];
   v_covered integer[];
   v_available bigint[];
+  v_written bigint;
 begin
   begin
     with asked as materialized (
@@ -101,33 +104,34 @@ begin
       where b.account_id = a.account_id
         and least(b.credited_micro - b.consumed_micro - b.leased_micro, c_grant_micro_max) - a.total >= 4 * greatest(a.want, a.largest)
       returning
-        a.account_id, a.lease_id, a.position, a.needs, new.leased_micro - old.leased_micro as micro,
+        a.account_id, a.lease_id, coalesce(a.lease_id, uuidv7()) as id, a.position, a.needs,
+        new.leased_micro - old.leased_micro as micro,
         least(old.credited_micro - old.consumed_micro - old.leased_micro, c_grant_micro_max) as available
     ), by_lease as materialized (
-      select * from granted order by lease_id
-    ), grown as materialized (
+      select g.* from granted g where g.lease_id is not null order by g.lease_id
+    ), grown as (
       update leases l set
         granted_micro = l.granted_micro + g.micro,
         expires_at = greatest(l.expires_at, now() + p_ttl)
       from by_lease g
       where l.id = g.lease_id and l.account_id = g.account_id and l.replica_id = p_replica and l.key_id is null
         and l.expires_at > now() and l.granted_micro + g.micro <= c_grant_micro_max
-      returning l.id, l.account_id
-    ), made as materialized (
-      insert into leases as l (account_id, replica_id, granted_micro, expires_at)
-      select g.account_id, p_replica, g.micro, now() + p_ttl
+      returning 1
+    ), made as (
+      insert into leases (id, account_id, replica_id, granted_micro, expires_at)
+      select g.id, g.account_id, p_replica, g.micro, now() + p_ttl
       from granted g
       where g.lease_id is null
-      returning l.id, l.account_id
+      returning 1
     )
     select
-      array_agg(l.id order by g.position), array_agg(g.micro order by g.position),
-      array_agg(g.needs order by g.position), array_agg(g.available order by g.position)
-    into v_leases, v_granted, v_covered, v_available
-    from granted g
-    join (select * from grown union all select * from made) as l on l.account_id = g.account_id;
+      array_agg(g.id order by g.position), array_agg(g.micro order by g.position),
+      array_agg(g.needs order by g.position), array_agg(g.available order by g.position),
+      (select count(*) from grown) + (select count(*) from made)
+    into v_leases, v_granted, v_covered, v_available, v_written
+    from granted g;
 
-    if cardinality(v_leases) is distinct from jsonb_array_length(p_requests) then
+    if v_written < jsonb_array_length(p_requests) then
       raise exception using errcode = 'EP000';
     end if;
     return query select 'granted', * from unnest(v_leases, v_granted, v_covered, v_available);
