@@ -4,6 +4,7 @@ import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import type { Mailer } from "#shared/mail.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
+import type { LinkOf } from "./links.ts";
 import { type DueMail, finishMail, queueRetirementMail, takeMail } from "./queries.ts";
 import type { NotifyAnswer } from "./schema.ts";
 import { templates } from "./templates.ts";
@@ -12,6 +13,8 @@ export interface Deps {
   /** Opens one connection, which lives as long as a run. */
   open: () => Sql;
   mailer: Mailer;
+  /** The link that a mail brings, made now; null where none is wanted any more, and the mail with it. */
+  linkOf: LinkOf;
   log: Log;
 }
 
@@ -28,15 +31,17 @@ const queueMsMax = 15_000;
 const runMsMax = 45_000;
 
 /** A mail goes out at least once: whoever ends between the relay's yes and our note sends it again, with the same id. */
-export function createNotify({ open, mailer, log }: Deps): () => Promise<NotifyAnswer> {
+export function createNotify({ open, mailer, linkOf, log }: Deps): () => Promise<NotifyAnswer> {
   const exclusively = createSingleFlight(open, "notify");
 
-  async function isSent(mail: DueMail): Promise<boolean> {
+  async function send(mail: DueMail): Promise<"sent" | "failed" | "dropped"> {
     try {
-      await mailer.send({ to: mail.email, id: mail.id, ...templates[mail.template](mail) });
-      return true;
+      const link = await linkOf(mail);
+      if (link === null) return "dropped";
+      await mailer.send({ to: mail.email, id: mail.id, ...templates[mail.template]({ ...mail, link }) });
+      return "sent";
     } catch {
-      return false;
+      return "failed";
     }
   }
 
@@ -54,10 +59,10 @@ export function createNotify({ open, mailer, log }: Deps): () => Promise<NotifyA
       while (performance.now() < deadline && failed < failuresMax) {
         const mail = await takeMail(connection);
         if (!mail) break;
-        const done = await isSent(mail);
-        if (done) sent += 1;
-        else failed += 1;
-        if (done || mail.attempts >= attemptsMax) await finishMail(connection, mail.id);
+        const outcome = await send(mail);
+        if (outcome === "sent") sent += 1;
+        if (outcome === "failed") failed += 1;
+        if (outcome !== "failed" || mail.attempts >= attemptsMax) await finishMail(connection, mail.id);
       }
     } finally {
       if (sent > 0) log({ at: "mail_sent", messages: sent });

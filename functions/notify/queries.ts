@@ -1,6 +1,6 @@
 /**
  * All SQL of notify: calls of the functions that its role may use (infra/db/migrations/0012_outbox.sql,
- * 0013_mail_parameters.sql, 0026_retirement.sql).
+ * 0013_mail_parameters.sql, 0026_retirement.sql, 0041_account_credentials.sql).
  */
 import type { Sql } from "#shared/db.ts";
 import type { About, MailTemplate } from "./schema.ts";

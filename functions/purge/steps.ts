@@ -1,11 +1,12 @@
 /** The steps of a run, from the rows of the policy's retention data. Each does one bounded piece of work at a time. */
 import type { Sql } from "#shared/db.ts";
 import {
-  type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
+  type BackupWindowDays, emailChangeHours, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
+  unverifiedDays,
 } from "#shared/stored-data.ts";
 import {
-  bookSlice, closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead,
-  personParts, rewritePersons,
+  bookSlice, closeLeases, closeUnverified, deleteDueRows, deleteExpiredClaims, deleteExpiredTokens, dropDueSlice, eraseDueAccount,
+  forgetKeyUse, forgetUnconfirmedEmails, keepSlicesAhead, personParts, rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -42,6 +43,7 @@ export const harmlessSteps: Pick<Step, "act">[] = [
 export const booking: Pick<Step, "act"> = { act: bookSlices };
 
 export const destructiveSteps: Step[] = [
+  { counts: "deleted", act: async ({ sql, runId }) => piece(await closeUnverified(sql, runId, unverifiedDays, rowsMax)) },
   ...retention.flatMap(stepFor),
   { counts: "deleted", act: async ({ sql, runId }) => piece(await forgetKeyUse(sql, runId, rowsMax)) },
   { counts: "deleted", act: rewriteParts },
@@ -73,8 +75,16 @@ async function bookSlices({ sql, runId }: Run): Promise<Piece> {
   return { done, then: "over" };
 }
 
-async function expire({ limit }: Retention, { sql, runId }: Run): Promise<Piece> {
-  return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
+/** What stops counting at a moment goes in the next run. */
+async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise<Piece> {
+  switch (table) {
+    case "account_tokens":
+      return piece(await deleteExpiredTokens(sql, runId, rowsMax));
+    case "persons":
+      return piece(await forgetUnconfirmedEmails(sql, runId, emailChangeHours, rowsMax));
+    default:
+      return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
+  }
 }
 
 async function eraseAccounts({ sql, runId }: Run): Promise<Piece> {

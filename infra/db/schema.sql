@@ -2,8 +2,9 @@
 -- test/infra/schema.test.ts compares it with what the migrations make.
 
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn');
-create type audit_actor as enum ('operator', 'system');
+create type account_token_purpose as enum ('verify_email', 'reset_password', 'change_email', 'cancel_deletion');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'key_rotated');
+create type audit_actor as enum ('operator', 'system', 'account');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
 create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress', 'too_many');
@@ -11,28 +12,43 @@ create type erasure_outcome as enum ('none', 'more', 'erased');
 create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments');
-create type mail_template as enum ('welcome', 'model_retirement');
+create type mail_template as enum ('welcome', 'model_retirement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'account_tokens', 'unverified_accounts');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
 create type usage_endpoint as enum ('chat.completions', 'completions', 'embeddings', 'images.generations', 'images.edits', 'images.variations');
 
+create table account_tokens (
+  hash bytea not null /* statistics 0 */,
+  account_id uuid not null,
+  purpose account_token_purpose not null,
+  expires_at timestamp with time zone not null
+);
+alter table account_tokens add constraint account_tokens_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table account_tokens add constraint account_tokens_hash_length CHECK ((octet_length(hash) = 32));
+alter table account_tokens add constraint account_tokens_pkey PRIMARY KEY (hash);
+create index account_tokens_account ON account_tokens USING btree (account_id);
+create index account_tokens_expires ON account_tokens USING btree (expires_at);
+
 create table accounts (
   id uuid not null default uuidv7(),
   status account_status not null default 'active'::account_status,
   closed_at timestamp with time zone,
   audit_alias uuid not null default gen_random_uuid(),
-  changed_xid xid8 not null
+  changed_xid xid8 not null,
+  sessions_from timestamp with time zone,
+  reopens_as account_status
 );
 CREATE TRIGGER accounts_note_change BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION note_change();
 CREATE TRIGGER accounts_refuse_untold_deletion BEFORE DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION refuse_untold_account_deletion();
 alter table accounts add constraint accounts_audit_alias_key UNIQUE (audit_alias);
 alter table accounts add constraint accounts_closed_has_time CHECK (((status = 'closed'::account_status) = (closed_at IS NOT NULL)));
 alter table accounts add constraint accounts_pkey PRIMARY KEY (id);
+alter table accounts add constraint accounts_reopens_when_closed CHECK (((reopens_as IS NULL) OR ((status = 'closed'::account_status) AND (reopens_as <> 'closed'::account_status))));
 create index accounts_changed ON accounts USING btree (changed_xid);
 create index accounts_closed ON accounts USING btree (closed_at) WHERE (status = 'closed'::account_status);
 
@@ -83,6 +99,7 @@ CREATE TRIGGER audit_log_refuse_young_deletion BEFORE DELETE ON audit_log FOR EA
 alter table audit_log add constraint audit_log_pkey PRIMARY KEY (id);
 create index audit_log_at ON audit_log USING btree (at);
 create index audit_log_object ON audit_log USING btree (object_id) WHERE (object_id IS NOT NULL);
+create index audit_log_subject ON audit_log USING btree (subject_alias, id);
 
 create table balances (
   account_id uuid not null,
@@ -293,14 +310,22 @@ create table persons (
   account_id uuid not null,
   email text not null /* statistics 0 */,
   name text /* statistics 0 */,
-  password_hash text /* statistics 0 */
+  password_hash text /* statistics 0 */,
+  email_verified_at timestamp with time zone,
+  new_email text /* statistics 0 */,
+  new_email_at timestamp with time zone
 ) partition by hash (account_id);
 CREATE TRIGGER persons_note_rewrite AFTER DELETE OR UPDATE ON persons FOR EACH ROW EXECUTE FUNCTION note_person_rewrite();
 alter table persons add constraint persons_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table persons add constraint persons_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254)));
 alter table persons add constraint persons_name_length CHECK ((length(name) <= 128));
+alter table persons add constraint persons_new_email_has_time CHECK (((new_email IS NULL) = (new_email_at IS NULL)));
+alter table persons add constraint persons_new_email_length CHECK (((length(new_email) >= 3) AND (length(new_email) <= 254)));
+alter table persons add constraint persons_password_hash_form CHECK ((password_hash ~ '^\$argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[A-Za-z0-9+/]{22,86}\$[A-Za-z0-9+/]{43,86}$'::text));
 alter table persons add constraint persons_password_hash_length CHECK ((length(password_hash) <= 256));
 alter table persons add constraint persons_pkey PRIMARY KEY (account_id);
+create index persons_new_email_at ON ONLY public.persons USING btree (new_email_at) WHERE (new_email IS NOT NULL);
+create index persons_unverified ON ONLY public.persons USING btree (account_id) WHERE ((email_verified_at IS NULL) AND (password_hash IS NOT NULL));
 
 create table prices (
   version integer not null generated always as identity,
@@ -401,6 +426,28 @@ alter table usage_events add constraint usage_events_cost_micro_check CHECK ((co
 alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
+create function account_ask_email(uuid,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7c92e1363ad5
+create function account_ask_mail(text,account_token_purpose) returns void language plpgsql security definer set search_path=public, pg_temp; -- cb832a039767
+create function account_change_key(uuid,uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 614c416116ce
+create function account_close(uuid,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 96cfdd6a2e6e
+create function account_confirm_email(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 2bf0c1f8d38a
+create function account_copy_page(uuid,text,text,integer) returns SETOF text language plpgsql security definer set search_path=public, pg_temp; -- 5609ac5d7368
+create function account_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 54efc7fc1dc7
+create function account_credentials(text,uuid,bytea,account_token_purpose) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 214d20878266
+create function account_end_sessions(uuid) returns void language sql security definer set search_path=public, pg_temp; -- cbb47d893fed
+create function account_key_use(uuid,integer) returns TABLE(key_id uuid, last_call uuid, oldest uuid) language sql security definer set search_path=public, pg_temp; -- 110e14c74f8d
+create function account_keys(uuid) returns TABLE(id uuid, prefix text, name text, scopes text[], models text[], expires_at timestamp with time zone, requests_per_minute integer, tokens_per_minute integer, monthly_budget_micro bigint, revoked_at timestamp with time zone) language sql security definer set search_path=public, pg_temp; -- 28f236aa4d2d
+create function account_mint_token(uuid,account_token_purpose,bytea,interval,interval) returns boolean language sql security definer set search_path=public, pg_temp; -- 2674ec8ff0fd
+create function account_of_email(text) returns uuid language plpgsql set search_path=public, pg_temp; -- 291cb43d9b02
+create function account_profile(uuid) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 228ee18bd652
+create function account_reopen(bytea) returns void language plpgsql security definer set search_path=public, pg_temp; -- b7643b66c915
+create function account_reset_password(bytea,text,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 4abed8eb85aa
+create function account_revoke_key(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- a71a94036da9
+create function account_rotate_key(uuid,uuid,bytea,text,interval,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- e2cbdeecadac
+create function account_set_name(uuid,text) returns void language sql security definer set search_path=public, pg_temp; -- e4b3c3b4f667
+create function account_set_password(uuid,text,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- a0e509a65159
+create function account_sign_up(text,text,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- ddd321c9fbfb
+create function account_verify_email(bytea,text,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- ff21d13d1b49
 create function admin_announce_retirement(text,timestamp with time zone,interval) returns void language plpgsql security definer set search_path=public, pg_temp; -- 90123aeafd84
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 393db1dd7385
 create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
@@ -417,8 +464,10 @@ create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql s
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
 create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
+create function append_account_audit(audit_action,uuid,uuid) returns void language sql set search_path=public, pg_temp; -- c3baf54bdbc6
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
+create function begin_session(uuid,text,text) returns double precision language plpgsql security definer set search_path=public, pg_temp; -- d1902951f680
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
 create function captured_tokens(interval) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 893b62df8963
@@ -427,6 +476,7 @@ create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,in
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- ee07d431f1a8
 create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- b1727cd8f1da
 create function close_leases(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 7b086b49d208
+create function close_unverified_accounts(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3742b51fdb39
 create function confirm_purge_gap(text) returns void language plpgsql set search_path=public, pg_temp; -- 7c4a9d6801bf
 create function count_ended_lease() returns trigger language plpgsql set search_path=public, pg_temp; -- 61bc8b9aa5da
 create function create_model(text,model_kind,integer,integer,integer,integer) returns smallint language sql set search_path=public, pg_temp; -- 66a8e9481968
@@ -434,13 +484,18 @@ create function create_price(text,timestamp with time zone,bigint,bigint,bigint,
 create function create_price_line(integer,text,image_quality,bigint) returns integer language plpgsql set search_path=public, pg_temp; -- f207552c2d84
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- c34342c2e2b3
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
+create function delete_expired_tokens(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 5b94b8f267f1
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
+create function end_of_sessions() returns timestamp with time zone language sql set search_path=public, pg_temp; -- 27b6e321c850
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- d5a39bf8fe68
+create function expect_room_for_key(uuid,integer,integer) returns void language plpgsql set search_path=public, pg_temp; -- 260183770930
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
+create function forfeit_key(uuid,timestamp with time zone) returns uuid language sql set search_path=public, pg_temp; -- 72fade4b3433
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
+create function forget_unconfirmed_emails(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 32c29c5ed20e
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- d234e1cd49d0
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp; -- de25323f4ae0
@@ -448,10 +503,12 @@ create function note_change() returns trigger language plpgsql; -- d100be6f14d5
 create function note_person_rewrite() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 4964b4bbf965
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
+create function note_verified(uuid,bigint) returns void language plpgsql set search_path=public, pg_temp; -- 57901b3640e0
 create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
 create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- dc529ecfecfa
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- 21413e09ac2b
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
+create function queue_mail_once(uuid,mail_template) returns void language sql set search_path=public, pg_temp; -- 37b76f604f04
 create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
@@ -467,14 +524,36 @@ create function settle(settlement[]) returns TABLE(row_number bigint, outcome se
 create function settle_reconciliations(interval) returns integer language plpgsql security definer set search_path=public, pg_temp; -- a8a44acacc07
 create function settle_short(uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- 698d092ad061
 create function settle_short_of_key(uuid,uuid,uuid,uuid[]) returns void language plpgsql set search_path=public, pg_temp; -- f56573c12de6
-create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
+create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- b34bbcd20c9a
 create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
 create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
+create function use_account_token(bytea,account_token_purpose) returns uuid language plpgsql set search_path=public, pg_temp; -- a18013013d3d
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
 create function void_claimed(idempotency_claims) returns void language plpgsql set search_path=public, pg_temp; -- a7718307bedc
 
+grant execute on function account_ask_email(uuid,text) to epithre_accounts;
+grant execute on function account_ask_mail(text,account_token_purpose) to epithre_accounts;
+grant execute on function account_change_key(uuid,uuid,jsonb) to epithre_accounts;
+grant execute on function account_close(uuid,boolean) to epithre_accounts;
+grant execute on function account_confirm_email(bytea) to epithre_accounts;
+grant execute on function account_copy_page(uuid,text,text,integer) to epithre_accounts;
+grant execute on function account_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint,integer,integer) to epithre_accounts;
+grant execute on function account_credentials(text,uuid,bytea,account_token_purpose) to epithre_accounts;
+grant execute on function account_end_sessions(uuid) to epithre_accounts;
+grant execute on function account_key_use(uuid,integer) to epithre_accounts;
+grant execute on function account_keys(uuid) to epithre_accounts;
+grant execute on function account_mint_token(uuid,account_token_purpose,bytea,interval,interval) to epithre_accounts;
+grant execute on function account_profile(uuid) to epithre_accounts;
+grant execute on function account_reopen(bytea) to epithre_accounts;
+grant execute on function account_reset_password(bytea,text,bigint) to epithre_accounts;
+grant execute on function account_revoke_key(uuid,uuid) to epithre_accounts;
+grant execute on function account_rotate_key(uuid,uuid,bytea,text,interval,integer,integer) to epithre_accounts;
+grant execute on function account_set_name(uuid,text) to epithre_accounts;
+grant execute on function account_set_password(uuid,text,text) to epithre_accounts;
+grant execute on function account_sign_up(text,text,text) to epithre_accounts;
+grant execute on function account_verify_email(bytea,text,bigint) to epithre_accounts;
 grant execute on function admin_announce_retirement(text,timestamp with time zone,interval) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_booked_until() to epithre_admin;
@@ -492,20 +571,24 @@ grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
 grant execute on function admin_withdraw_retirement(text) to epithre_admin;
 grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function begin_session(uuid,text,text) to epithre_accounts;
 grant execute on function book_usage_slice(uuid) to epithre_purge;
 grant execute on function captured_tokens(interval) to epithre_admin;
 grant execute on function captured_tokens(interval) to epithre_reconcile;
 grant execute on function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) to epithre_usage_record;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
+grant execute on function close_unverified_accounts(uuid,integer,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
+grant execute on function delete_expired_tokens(uuid,integer) to epithre_purge;
 grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_purge;
 grant execute on function erase_due_account(uuid,integer,integer) to epithre_purge;
 grant execute on function finish_mail(uuid) to epithre_notify;
 grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
 grant execute on function forget_idle_rates() to epithre_key_auth;
 grant execute on function forget_key_use(uuid,integer) to epithre_purge;
+grant execute on function forget_unconfirmed_emails(uuid,integer,integer) to epithre_purge;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
@@ -526,7 +609,7 @@ grant maintain on persons_4 to epithre_purge;
 grant maintain on persons_5 to epithre_purge;
 grant maintain on persons_6 to epithre_purge;
 grant maintain on persons_7 to epithre_purge;
-grant select (id, status, changed_xid) on accounts to epithre_key_auth;
+grant select (id, status, changed_xid, sessions_from) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
 grant select on key_budgets to epithre_billing;

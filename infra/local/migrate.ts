@@ -20,6 +20,7 @@ export const databaseFunctions = [
   "admin",
   "notify",
   "reconcile",
+  "accounts",
 ] as const satisfies FunctionName[];
 
 export type DatabaseFunction = (typeof databaseFunctions)[number];

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { rotatedDigestChain } from "#shared/digest-chain.ts";
 import { flow } from "#shared/flow.ts";
-import { makeReceiptKey } from "#infra/receipts/key.ts";
+import { makeReceiptKey, publicKeyOf } from "#infra/receipts/key.ts";
 import { type Backends, realBackends, simulatedBackends } from "./backends.ts";
 import { startCron } from "./cron.ts";
 import { clearDataFolder, type DataFolder, endLeftProcesses, explainFileError, openDataFolder, processFolder } from "./data-folder.ts";
@@ -96,6 +96,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     await step("simulated backend", () => processes.start([definition], parts));
   }
   const settings = JSON.stringify(backends.settings);
+  const sessionKey = await secrets.value("session-key", makeReceiptKey);
   const definitions = await describeFunctions(stack, {
     appDir,
     dataDir,
@@ -103,10 +104,18 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     knownSecrets: {
       ...database.secrets,
       "smtp-url": `smtp://127.0.0.1:${mail.port}`,
+      "session-key": sessionKey,
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
       "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
     },
-    settings: { proxy: { backends: settings }, reconcile: { backends: settings } },
+    settings: {
+      proxy: { backends: settings },
+      reconcile: { backends: settings },
+      "key-auth": { session_keys: JSON.stringify([publicKeyOf(sessionKey)]) },
+      // The gateway here takes off what a caller says of itself.
+      accounts: { client_address_header: "x-forwarded-for" },
+      notify: { dashboard_url: `${gateway.url}/dashboard/` },
+    },
     ports,
   });
   await step("functions", () => startFunctions(definitions, processes, parts));

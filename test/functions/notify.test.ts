@@ -71,9 +71,11 @@ async function startRelay(): Promise<typeof relay> {
 
 const open = (): Sql => connect({ url: db.urlFor("notify"), connections: 1 });
 
+const linkOf = async () => "https://epithre.example/dashboard/";
+
 /** A replica; calling it is the schedule's call. */
 function createNotifier(by: Mailer) {
-  const handler = createHandler({ open, mailer: by, log: createLog("notify", (line) => lines.push(line)) });
+  const handler = createHandler({ open, mailer: by, linkOf, log: createLog("notify", (line) => lines.push(line)) });
   return async () => {
     const response = await handler(new Request("http://notify/", { method: "POST" }));
     return { status: response.status, body: (await response.json()) as any };
@@ -223,7 +225,7 @@ describe("notify()", () => {
   });
 
   test("answers its one route only", async () => {
-    const handler = createHandler({ open, mailer, log: () => {} });
+    const handler = createHandler({ open, mailer, linkOf, log: () => {} });
     expect((await handler(new Request("http://notify/"))).status).toBe(405);
     expect((await handler(new Request("http://notify/outbox", { method: "POST" }))).status).toBe(404);
   });
