@@ -83,7 +83,7 @@ export function keyRoutes({ database, sessionOf, throttles }: Parts): PublicRout
         const changes = await readJson(call.request, ChangeKey);
         await database.run((sql) => changeKey(sql, accountId, id, changes)).catch(
           refuseWith({
-            EP404: ["not_found", `Cannot change key: ${noKey}, or no model has one of these names`],
+            EP404: ["not_found", "Cannot change key: the account has no key of this id, or no model has one of these names"],
             EP409: ["conflict", "Cannot change key: it is revoked"],
           }),
         );
