@@ -63,7 +63,8 @@ export function createHasher({
   const waiting: Waiting[] = [];
 
   function start(thread: Thread): Worker {
-    const worker = new Worker(program);
+    // Its output goes nowhere: a fault in there would print what no log may have.
+    const worker = new Worker(program, { stdout: true, stderr: true });
     worker.on("message", ({ hash }: HashReply) => {
       const { current } = thread;
       become(thread, undefined);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { run, serve } from "openfaas-node";
 import { createSessionOf } from "#shared/caller.ts";
 import { systemClock } from "#shared/clock.ts";
@@ -16,6 +17,9 @@ import { createThrottles } from "./throttles.ts";
 
 /** Bytes. The largest body is a key's list of a hundred models. */
 const bodyBytesMax = 32 * 1024;
+
+/** Milliseconds: far longer than the database takes to write a few rows. */
+const pauseMs = 250;
 
 run(async () => {
   const config = readConfig(configShape);
@@ -36,6 +40,7 @@ run(async () => {
       issueSession: createSessionIssuer(config.sessionKey),
       sessionOf: createSessionOf(keyAuth),
       throttles: createThrottles(systemClock),
+      pause: () => delay(pauseMs),
       networkOf: createNetworkOf(config.clientAddressHeader),
       signupCreditMicro: config.signupCreditAfter === "verified_email" ? BigInt(config.signupCreditRupiah) * BigInt(microPerRupiah) : null,
     }),

@@ -16,6 +16,8 @@ export interface Parts {
   /** The account of the session that came with a request; an API key is none. */
   sessionOf: AccountOf;
   throttles: Throttles;
+  /** As long as answers take that must not tell by their time what there was to do. */
+  pause(): Promise<unknown>;
   networkOf: NetworkOf;
   /** What an account gets once its address is verified; null: nothing then. */
   signupCreditMicro: bigint | null;

@@ -433,7 +433,7 @@ create function account_close(uuid,boolean) returns void language plpgsql securi
 create function account_confirm_email(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 2bf0c1f8d38a
 create function account_copy_page(uuid,text,text,integer) returns SETOF text language plpgsql security definer set search_path=public, pg_temp; -- 5609ac5d7368
 create function account_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 54efc7fc1dc7
-create function account_credentials(text,uuid,bytea,account_token_purpose) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 214d20878266
+create function account_credentials(text,uuid,bytea,account_token_purpose) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 01700df0c014
 create function account_end_sessions(uuid) returns void language sql security definer set search_path=public, pg_temp; -- cbb47d893fed
 create function account_key_use(uuid,integer) returns TABLE(key_id uuid, last_call uuid, oldest uuid) language sql security definer set search_path=public, pg_temp; -- 110e14c74f8d
 create function account_keys(uuid) returns TABLE(id uuid, prefix text, name text, scopes text[], models text[], expires_at timestamp with time zone, requests_per_minute integer, tokens_per_minute integer, monthly_budget_micro bigint, revoked_at timestamp with time zone) language sql security definer set search_path=public, pg_temp; -- 28f236aa4d2d

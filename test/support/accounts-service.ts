@@ -4,7 +4,7 @@ import { serve } from "openfaas-node";
 import { makeReceiptKey, publicKeyOf } from "#infra/receipts/key.ts";
 import { createSessionOf } from "#shared/caller.ts";
 import { type Clock, systemClock } from "#shared/clock.ts";
-import { createDatabasePool } from "#shared/db-pool.ts";
+import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { connect } from "#shared/db.ts";
 import { createInternalClient, type InternalClient } from "#shared/http.ts";
 import type { Mail } from "#shared/mail.ts";
@@ -54,8 +54,8 @@ export interface AccountsService {
   /** Signs sessions, in PEM. */
   sessionKey: string;
   keyAuth: InternalClient;
-  /** Hashes that were asked for. */
-  hashes(): number;
+  /** Hashes and looks into the database that were asked for. */
+  work(): { hashes: number; looks: number };
   ask(path: string, asked?: Asked): Promise<Answer>;
   post(path: string, body: unknown, asked?: Asked): Promise<Answer>;
   /** Sends what the outbox has, and answers what went out. */
@@ -82,9 +82,11 @@ export async function startAccounts(given: Partial<Parts> = {}): Promise<Account
   const keyAuthServer = await serve({ ...common, name: "key-auth", bodyBytesMax: 65_536, nodeHandler: keyAuthHandler.node });
   const keyAuth = createInternalClient({ from: "accounts", to: "key-auth", url: `http://127.0.0.1:${keyAuthServer.port}`, edgeSecret });
 
-  const database = createDatabasePool({ url: db.urlFor("accounts"), log });
+  const pool = createDatabasePool({ url: db.urlFor("accounts"), log });
+  const database: DatabasePool = { ...pool, run: (query) => ((looks += 1), pool.run(query)) };
   const hasher = createHasher();
   let hashes = 0;
+  let looks = 0;
   let hoursPassed = 0;
   const clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + hoursPassed * 3_600_000 };
   const counted = (task: Parameters<typeof hasher.hash>[0]) => ((hashes += 1), hasher.hash(task));
@@ -94,6 +96,7 @@ export async function startAccounts(given: Partial<Parts> = {}): Promise<Account
     issueSession: createSessionIssuer(createPrivateKey(sessionKey)),
     sessionOf: createSessionOf(keyAuth),
     throttles: createThrottles(clock),
+    pause: async () => {},
     networkOf: createNetworkOf(addressHeader),
     signupCreditMicro: null,
     ...given,
@@ -145,7 +148,7 @@ export async function startAccounts(given: Partial<Parts> = {}): Promise<Account
     parts,
     sessionKey,
     keyAuth,
-    hashes: () => hashes,
+    work: () => ({ hashes, looks }),
     ask,
     post,
     mail,

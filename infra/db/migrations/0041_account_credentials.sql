@@ -122,20 +122,26 @@ $$;
 -- What a password is checked against, of the account with an address, an id or a token for p_purpose; no row where there
 -- is no such account or it is closed.
 create function account_credentials(
-  p_email text, p_account uuid, p_token bytea, p_purpose account_token_purpose, out account_id uuid, out password_hash text, out verified boolean
+  p_email text, p_account uuid, p_token bytea, p_purpose account_token_purpose, out account_id uuid, out password_hash text,
+  out verified boolean
 ) returns setof record
-language sql stable security definer set search_path = public, pg_temp as $$
-  select p.account_id, p.password_hash, p.email_verified_at is not null
-  from persons p
-  join accounts a on a.id = p.account_id
-  where a.status <> 'closed'
-    and case
-      when p_email is not null then lower(p.email) = lower(p_email)
-      when p_account is not null then p.account_id = p_account
-      else p.account_id = (
-        select t.account_id from account_tokens t where t.hash = p_token and t.purpose = p_purpose and t.expires_at > now()
-      )
-    end
+language plpgsql stable security definer set search_path = public, pg_temp as $$
+declare
+  -- Each by its own index.
+  v_account uuid := p_account;
+begin
+  if p_email is not null then
+    select p.account_id into v_account from persons p where lower(p.email) = lower(p_email);
+  elsif p_token is not null then
+    select t.account_id into v_account from account_tokens t
+    where t.hash = p_token and t.purpose = p_purpose and t.expires_at > now();
+  end if;
+  return query
+    select p.account_id, p.password_hash, p.email_verified_at is not null
+    from persons p
+    join accounts a on a.id = p.account_id
+    where p.account_id = v_account and a.status <> 'closed';
+end
 $$;
 
 -- When a session begins (milliseconds since 1970), for who has given the password of p_checked_hash; null where that is
