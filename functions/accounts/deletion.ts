@@ -43,7 +43,11 @@ export function deletionRoutes(parts: Parts): PublicRoute[] {
         const { token } = await readJson(request, UseToken);
         throttles.take({ tokenFromAddress: networkOf(request) });
         await database.run((sql) => reopenAccount(sql, tokenHash(token))).catch(refuseWith({ EP404: tokenRefusal }));
-        return Response.json({ object: "account.deletion", cancelled: true, message: "The account is open again. Log in, and make new API keys: the former ones stay revoked." });
+        return Response.json({
+          object: "account.deletion",
+          cancelled: true,
+          message: "The account is open again. Log in, and make new API keys: the former ones stay revoked.",
+        });
       },
     },
   ];

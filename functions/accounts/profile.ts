@@ -9,7 +9,7 @@ import { refuseWith, tokenRefusal } from "./refusals.ts";
 import { ChangeAccount, ChangePassword, Nothing, UseToken } from "./schema.ts";
 
 export function profileRoutes(parts: Parts): PublicRoute[] {
-  const { database, passwords, throttles, networkOf, sessionOf } = parts;
+  const { database, passwords, throttles, networkOf, sessionOf, pause } = parts;
   const callerOf = ({ request }: PublicCall) => sessionOf(request.headers.get("authorization"));
 
   async function shown(accountId: string): Promise<Response> {
@@ -45,7 +45,7 @@ export function profileRoutes(parts: Parts): PublicRoute[] {
             claimant: { accountId }, password: password!, counted: { passwordOfAccount: accountId }, task: "change the address",
           });
           throttles.take({ emailChangeOfAccount: accountId, mailToEmail: email.toLowerCase() });
-          await database.run((sql) => askEmail(sql, accountId, email));
+          await Promise.all([database.run((sql) => askEmail(sql, accountId, email)), pause()]);
         }
         if (name !== undefined) await database.run((sql) => setName(sql, accountId, name));
         return shown(accountId);

@@ -94,7 +94,9 @@ describe("PATCH /v1/account", () => {
     const former = await service.tokenTo(someone.email, "reset_password");
     await change({ email, password: someone.password });
     const token = await service.tokenTo(email, "change_email");
-    await service.post("/v1/account/email/confirm", { token });
+    // A link for one purpose is none for another.
+    expect(codeOf(await service.post("/v1/account/email/confirm", { token: former }))).toEqual([400, "invalid_token"]);
+    expect((await service.post("/v1/account/email/confirm", { token })).status).toBe(200);
     expect(codeOf(await service.post("/v1/account/password/reset", { token: former, password: "another password" }))).toEqual([400, "invalid_token"]);
   });
 });
