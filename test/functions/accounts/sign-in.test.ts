@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createHandler } from "../../../functions/accounts/handler.ts";
+import { tokenHash } from "../../../functions/accounts/parts.ts";
 import { type AccountsService, type Answer, dashboardUrl, startAccounts, tokenIn } from "../../support/accounts-service.ts";
+import { waitFor } from "../../support/wait.ts";
 
 let service: AccountsService;
 beforeAll(async () => {
@@ -126,6 +128,28 @@ describe("tokens in mail", () => {
     const token = await service.tokenTo(email, "reset_password");
     const both = await Promise.all(["first password of two", "second password of two"].map((next) => service.post("/v1/account/password/reset", { token, password: next })));
     expect(both.map(({ status }) => status).sort()).toEqual([200, 400]);
+  });
+
+  test("are used once, also when the second use begins before the first has ended", async () => {
+    const { email } = await service.newPerson();
+    await service.post("/v1/account/password/reset-request", { email });
+    const token = tokenHash(await service.tokenTo(email, "reset_password"));
+    const phc = await service.parts.passwords.hash(password);
+    const [began, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const first = service.db.sql.begin(async (sql) => {
+      await sql`select account_reset_password(${token}, ${phc}, null)`;
+      began.resolve();
+      await mayEnd.promise;
+    });
+    await began.promise;
+    const second = service.db.sql`select account_reset_password(${token}, ${phc}, null)`.then(() => "used", (thrown) => thrown.code as string);
+    await waitFor("the second to wait for the first", async () => {
+      const waiting = await service.db.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+      return waiting.length > 0;
+    });
+    mayEnd.resolve();
+    await first;
+    expect(await second).toBe("EP404");
   });
 
   test("are for notify alone, by its signature", async () => {
