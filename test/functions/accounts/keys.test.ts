@@ -1,11 +1,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { connect, type Sql } from "#shared/db.ts";
+import { uuidv7 } from "#shared/ids.ts";
 import { hashKey, isWellFormedKey } from "#shared/keys.ts";
 import { scopes } from "#shared/policy.ts";
-import { uuidv7 } from "#shared/ids.ts";
-import { connect, type Sql } from "#shared/db.ts";
 import { findChanges, findVerdicts } from "../../../functions/key-auth/queries.ts";
 import { addModel } from "../../support/accounts.ts";
+import { behindLock } from "../../support/behind-lock.ts";
 import { type AccountsService, type Someone, startAccounts } from "../../support/accounts-service.ts";
 
 let service: AccountsService;
@@ -180,11 +181,16 @@ describe("keys of an account", () => {
     await fill(48, { expired: false });
     const outcomes = await Promise.all(Array.from({ length: 5 }, () => make()));
     expect(outcomes.map(({ status }) => status).sort()).toEqual([201, 201, 409, 409, 409]);
+    await revoke(outcomes.find(({ status }) => status === 201)!.body.id);
+    const makeOne = (sql: Sql) => sql`
+      select account_create_key(${someone.accountId}, ${randomBytes(32)}, 'ep_000000000', 'x', array['chat'], null, null, null, null, null, 50, 500)
+    `;
+    await expect(behindLock(service.db.sql, makeOne, makeOne)).rejects.toMatchObject({ code: "EP429" });
     const [one] = (await list()).data;
     expect(codeOf(await rotate(one.id))).toEqual([409, "conflict"]);
     await service.db.sql`update api_keys set revoked_at = now() where account_id = ${someone.accountId}`;
     expect((await make()).status).toBe(201);
-    await fill(449, { expired: true });
+    await fill(448, { expired: true });
     const refused = await make();
     expect([refused.status, refused.body.error.message]).toEqual([409, expect.stringContaining("500 altogether")]);
     expect((await list()).data).toHaveLength(500);

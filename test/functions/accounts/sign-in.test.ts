@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Sql } from "#shared/db.ts";
 import { createHandler } from "../../../functions/accounts/handler.ts";
 import { tokenHash } from "../../../functions/accounts/parts.ts";
+import { behindLock } from "../../support/behind-lock.ts";
 import { type AccountsService, type Answer, dashboardUrl, startAccounts, tokenIn } from "../../support/accounts-service.ts";
-import { waitFor } from "../../support/wait.ts";
 
 let service: AccountsService;
 beforeAll(async () => {
@@ -81,6 +82,14 @@ describe("signup", () => {
     expect((await service.mail()).filter(({ to }) => to === email)).toHaveLength(1);
   });
 
+  test("opens one account of two, also when the second comes before the first is there", async () => {
+    const email = newEmail();
+    const phc = await service.parts.passwords.hash(password);
+    const sign = (sql: Sql) => sql`select account_sign_up(${email}, null, ${phc})`;
+    await behindLock(service.db.sql, sign, sign);
+    expect(await service.db.sql`select from persons where lower(email) = ${email}`).toHaveLength(1);
+  });
+
   test("sends the mail again when asked, and both links count until one is used", async () => {
     const email = newEmail();
     await signUp(email);
@@ -135,21 +144,8 @@ describe("tokens in mail", () => {
     await service.post("/v1/account/password/reset-request", { email });
     const token = tokenHash(await service.tokenTo(email, "reset_password"));
     const phc = await service.parts.passwords.hash(password);
-    const [began, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const first = service.db.sql.begin(async (sql) => {
-      await sql`select account_reset_password(${token}, ${phc}, null)`;
-      began.resolve();
-      await mayEnd.promise;
-    });
-    await began.promise;
-    const second = service.db.sql`select account_reset_password(${token}, ${phc}, null)`.then(() => "used", (thrown) => thrown.code as string);
-    await waitFor("the second to wait for the first", async () => {
-      const waiting = await service.db.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-      return waiting.length > 0;
-    });
-    mayEnd.resolve();
-    await first;
-    expect(await second).toBe("EP404");
+    const use = (sql: Sql) => sql`select account_reset_password(${token}, ${phc}, null)`;
+    await expect(behindLock(service.db.sql, use, use)).rejects.toMatchObject({ code: "EP404" });
   });
 
   test("are for notify alone, by its signature", async () => {
