@@ -25,6 +25,8 @@ const Line = z.discriminatedUnion("at", [
   z.object({ at: z.literal("backend_healthy"), backend: z.int() }),
   z.object({ at: z.literal("purge_finished"), dropped: count, deleted: count, erased: count, durationMs: count }),
   z.object({ at: z.literal("purge_skipped"), reason: z.enum(["running_elsewhere", "gap"]) }),
+  z.object({ at: z.literal("audit_sealed"), rows: count, days: count }),
+  z.object({ at: z.literal("audit_seal_skipped"), reason: z.enum(["running_elsewhere", "clock_in_doubt", "busy"]) }),
   z.object({ at: z.literal("mail_sent"), messages: count }),
   z.object({ at: z.literal("mail_failed"), messages: count }),
   z.object({ at: z.literal("capture_out_of_band"), models: count, engineTokens: count, settledTokens: count, gapTokens: count }),

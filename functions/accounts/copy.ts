@@ -5,7 +5,7 @@
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { policy, promised, type PromiseId } from "#shared/policy.ts";
 import type { PublicRoute } from "#shared/public.ts";
-import { type Category, columns, retention, type Retention } from "#shared/stored-data.ts";
+import { type Category, columns, retention, type Retention, staffTables } from "#shared/stored-data.ts";
 import type { Parts } from "./parts.ts";
 import { copyPage } from "./queries.ts";
 
@@ -14,8 +14,10 @@ const pageRows = 500;
 
 const rows: readonly Retention[] = retention;
 
-/** The tables that have something about persons, by the policy's own data: a new one is in the copy by being there. */
-export const personalTables = Object.keys(columns).filter((table) => Object.keys(columns[table]!).some((category) => category !== "none"));
+/** The tables that have something about accounts, by the policy's own data: a new one is in the copy by being there. */
+export const accountTables = Object.keys(columns).filter(
+  (table) => !staffTables.includes(table) && Object.keys(columns[table]!).some((category) => category !== "none"),
+);
 
 export function copyRoute({ database, sessionOf, throttles }: Parts): PublicRoute {
   return {
@@ -57,7 +59,7 @@ async function* copyOf(database: DatabasePool, accountId: string): AsyncGenerato
     nowhere_stored: [promised("content.none").promise, promised("keep.session").promise],
   };
   yield `${JSON.stringify(about).slice(0, -1)},"tables":[`;
-  for (const [index, table] of personalTables.entries()) {
+  for (const [index, table] of accountTables.entries()) {
     yield `${index === 0 ? "" : ","}\n${JSON.stringify(describeTable(table)).slice(0, -1)},"rows":[`;
     yield* rowsOf(database, accountId, table);
     yield "]}";

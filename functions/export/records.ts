@@ -1,7 +1,7 @@
 /** One usage event as its owner sees it: a record of the CSV, or an object with the same names (right.export). */
+import { type Cell, csvRecord } from "#shared/csv.ts";
 import { uuidv7TimeMs } from "#shared/ids.ts";
 import { formatRupiah } from "#shared/money.ts";
-import { type Cell, csvRecord } from "./csv.ts";
 import type { UsageRow } from "./schema.ts";
 
 /** Name and cell of each column. `time` is ISO 8601 in UTC, `cost_rupiah` exact to the micro-rupiah. */

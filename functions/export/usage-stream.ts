@@ -1,6 +1,6 @@
 /** The usage log as a stream of bytes that reads on only as fast as the caller takes it. */
+import { lineEnd } from "#shared/csv.ts";
 import { EpithreError } from "#shared/errors.ts";
-import { lineEnd } from "./csv.ts";
 import { header, record } from "./records.ts";
 import type { UsageRow } from "./schema.ts";
 import type { PageAfter } from "./usage-pages.ts";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { jsonSetting, secret, setting } from "#shared/config.ts";
 import { databaseUrl } from "#shared/db.ts";
 import { edgeSecretName } from "#shared/flow.ts";
-import { PublicKey } from "#shared/signing-keys.ts";
+import { PublicKey } from "#shared/signing-key.ts";
 
 /** Keys: the former, the present and the next one, and room for a change in a hurry. */
 const sessionKeysMax = 8;

@@ -6,6 +6,8 @@ import { edgeSecretName } from "#shared/flow.ts";
 
 export const configShape = {
   databaseUrl: databaseUrl("notify"),
+  billingUrl: setting("billing_url", z.url()),
+  billingSecret: secret(edgeSecretName("notify", "billing")),
   /** The relay, with its login where it asks for one. */
   smtpUrl: secret("smtp-url", z.url({ protocol: /^smtps?$/ })),
   accountsUrl: setting("accounts_url", z.url()),

@@ -5,6 +5,10 @@ import { z } from "zod";
 export const mailTemplates = [
   "welcome",
   "model_retirement",
+  "invoice",
+  "receipt",
+  "low_balance",
+  "statement",
   "verify_email",
   "already_registered",
   "reset_password",

@@ -58,6 +58,98 @@ The models on offer and their prices: GET /v1/prices
 Epithre
 `,
   }),
+  low_balance: () => ({
+    subject: "Saldo Epithre Anda menipis / Your Epithre balance is low",
+    text: `Halo,
+
+saldo akun Epithre Anda sudah di bawah batas yang Anda tetapkan. Permintaan
+ditolak (402) bila saldo tidak lagi cukup untuk biayanya; isi ulang dari
+halaman tagihan di dasbor agar itu tidak terjadi.
+
+Surat ini dikirim sekali. Surat berikutnya baru dikirim setelah saldo
+kembali mencapai batas itu lalu turun lagi. Batasnya dapat diubah atau
+dihapus di halaman tagihan.
+
+
+Hello,
+
+the balance of your Epithre account is below the threshold that you set.
+Requests are refused (402) once it no longer covers what they can cost; top
+up on the dashboard's billing page to keep that from happening.
+
+This mail is sent once. There will be no other until the balance has been
+at the threshold again and falls anew. Change or remove the threshold on
+the billing page.
+
+Epithre
+`,
+  }),
+  invoice: () => ({
+    subject: "Faktur isi ulang kredit Epithre / Your Epithre invoice",
+    text: `Halo,
+
+terlampir faktur untuk isi ulang kredit API yang Anda minta. Transfer tepat
+sejumlah totalnya ke rekening di faktur, dengan nomor faktur sebagai
+berita. Setelah transfer kami terima, saldo Anda bertambah dan kuitansinya
+kami kirim lewat surel.
+
+Bila Anda tidak jadi membayar, faktur ini dapat dibatalkan di dasbor.
+
+
+Hello,
+
+attached is the invoice for the top-up of API credit that you asked for.
+Please transfer exactly its total to the account on the invoice, with the
+invoice's number as reference. Once we have the transfer your balance
+rises, and the receipt comes by e-mail.
+
+If you do not want to pay after all, cancel the invoice on the dashboard.
+
+Epithre
+`,
+  }),
+  receipt: () => ({
+    subject: "Kuitansi pembayaran Epithre / Your Epithre receipt",
+    text: `Halo,
+
+pembayaran Anda sudah kami terima dan kreditnya sudah ditambahkan ke saldo
+Anda. Kuitansinya terlampir. Terima kasih.
+
+
+Hello,
+
+we have received your payment and added the credit to your balance. The
+receipt is attached. Thank you.
+
+Epithre
+`,
+  }),
+  statement: ({ month }) => ({
+    subject: `Laporan bulanan Epithre ${month} / Your Epithre statement ${month}`,
+    text: `Halo,
+
+terlampir laporan bulanan akun Epithre Anda untuk ${month}, sebagai PDF dan
+CSV: saldo awal, isi ulang dan peristiwa lain, pemakaian menurut model, dan
+saldo akhir.
+
+Kami tidak menyimpan laporan ini. Selama data pemakaiannya masih ada, yaitu
+sampai 90 hari, laporan yang sama dapat diunduh di halaman tagihan di
+dasbor; setelah itu tidak lagi. Simpanlah bila Anda memerlukannya.
+
+
+Hello,
+
+attached is the monthly statement of your Epithre account for ${month}, as
+PDF and CSV: opening balance, top-ups and other events, usage by model, and
+closing balance.
+
+We keep no copy. As long as the usage data is there, which is up to 90
+days, the same statement can be downloaded on the dashboard's billing page;
+not afterwards. Keep it if you need it.
+
+Epithre
+`,
+  }),
   verify_email: ({ link }) => ({
     subject: "Konfirmasi alamat surel Anda / Confirm your e-mail address",
     text: `Halo,

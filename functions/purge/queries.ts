@@ -1,4 +1,4 @@
-/** All SQL of purge. What it does is in infra/db/migrations (0010_purge.sql, 0024_books.sql): its role may call these functions only. */
+/** All SQL of purge. What it does is in infra/db/migrations (0010_purge.sql, 0024_books.sql, 0056_operators.sql, 0057_audit_chain.sql): its role may call these functions only. */
 import type { Sql } from "#shared/db.ts";
 
 /** A limit as one run applies it: days that live data may be kept, and hours that it goes before that. */
@@ -59,6 +59,30 @@ export async function deleteDueRows(
 ): Promise<number> {
   const [row] = await sql<{ deleted: number }[]>`
     select delete_due_rows(${runId}, ${table}::purge_step, ${liveDays}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` rows of days of the audit log that are due; answers how many (keep.audit). */
+export async function deleteDueAuditDays(sql: Sql, { runId, liveDays, leadHours }: LiveLimit, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_due_audit_days(${runId}, ${liveDays}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` operators who were disabled that long ago; answers how many (keep.audit). */
+export async function deleteDueOperators(sql: Sql, { runId, liveDays, leadHours }: LiveLimit, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_due_operators(${runId}, ${liveDays}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` sessions or invites of operators that have expired; answers how many. */
+export async function deleteExpiredLogins(sql: Sql, runId: string, table: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_expired_logins(${runId}, ${table}::purge_step, ${rowsMax}) as deleted
   `;
   return row!.deleted;
 }

@@ -5,8 +5,9 @@ import {
   unverifiedDays,
 } from "#shared/stored-data.ts";
 import {
-  bookSlice, closeLeases, closeUnverified, deleteDueRows, deleteExpiredClaims, deleteExpiredTokens, dropDueSlice, eraseDueAccount,
-  forgetKeyUse, forgetUnconfirmedEmails, keepSlicesAhead, personParts, rewritePersons,
+  bookSlice, closeLeases, closeUnverified, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims,
+  deleteExpiredLogins, deleteExpiredTokens, dropDueSlice, eraseDueAccount, forgetKeyUse, forgetUnconfirmedEmails, keepSlicesAhead,
+  personParts, rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -55,7 +56,9 @@ function stepFor(row: Retention): Step[] {
     case "drop_slice":
       return [{ counts: "dropped", act: async (run) => once(await dropDueSlice(run.sql, limitOf(row, run))) }];
     case "delete":
-      return [{ counts: "deleted", act: async (run) => piece(await deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax)) }];
+      return [{ counts: "deleted", act: async (run) => piece(await deleteDue(row, run)) }];
+    case "delete_days":
+      return [{ counts: "deleted", act: async (run) => piece(await deleteDueAuditDays(run.sql, limitOf(row, run), rowsMax)) }];
     case "expire":
       return [{ counts: "deleted", act: (run) => expire(row, run) }];
     case "erase":
@@ -75,6 +78,11 @@ async function bookSlices({ sql, runId }: Run): Promise<Piece> {
   return { done, then: "over" };
 }
 
+function deleteDue(row: Retention, run: Run): Promise<number> {
+  if (row.table === "operators") return deleteDueOperators(run.sql, limitOf(row, run), rowsMax);
+  return deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax);
+}
+
 /** What stops counting at a moment goes in the next run. */
 async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise<Piece> {
   switch (table) {
@@ -82,8 +90,10 @@ async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise
       return piece(await deleteExpiredTokens(sql, runId, rowsMax));
     case "persons":
       return piece(await forgetUnconfirmedEmails(sql, runId, emailChangeHours, rowsMax));
-    default:
+    case "idempotency_claims":
       return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
+    default:
+      return piece(await deleteExpiredLogins(sql, runId, table, rowsMax));
   }
 }
 

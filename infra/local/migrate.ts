@@ -20,6 +20,7 @@ export const databaseFunctions = [
   "admin",
   "notify",
   "reconcile",
+  "audit-seal",
   "accounts",
 ] as const satisfies FunctionName[];
 

@@ -20,7 +20,7 @@ export const publicRoutes: readonly PublicRoute[] = [
   { path: "/v1/usage/*", to: "export", query: [], streams: false },
   { path: "/.well-known/epithre-receipt-keys.json", to: "export", query: [], streams: false },
   { path: "/v1/prices", to: "billing", query: [], streams: false },
-  { path: "/v1/billing/*", to: "billing", query: [], streams: false },
+  { path: "/v1/billing/*", to: "billing", query: ["limit", "cursor"], streams: false },
   { path: "/v1/account", to: "accounts", query: [], streams: false },
   { path: "/v1/account/*", to: "accounts", query: [], streams: false },
   { path: "/v1/*", to: "proxy", query: [], streams: true },

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { rotatedDigestChain } from "#shared/digest-chain.ts";
 import { flow } from "#shared/flow.ts";
+import { openSession, withDatabase } from "#infra/operators/operators.ts";
 import { makeReceiptKey, publicKeyOf } from "#infra/receipts/key.ts";
 import { type Backends, realBackends, simulatedBackends } from "./backends.ts";
 import { startCron } from "./cron.ts";
@@ -15,7 +16,7 @@ import { removePostgres } from "./postgres.ts";
 import { supervisePostgres } from "./postgres-supervisor.ts";
 import { createProcesses, type Processes } from "./processes.ts";
 import { type Progress, silent } from "./screen.ts";
-import { openSecrets } from "./secrets.ts";
+import { openSecrets, type Secrets } from "./secrets.ts";
 import { seed } from "./seed.ts";
 import { startSmtpSink } from "./smtp-sink.ts";
 import { readStackFile, type StackFile } from "./stack-file.ts";
@@ -106,6 +107,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       "smtp-url": `smtp://127.0.0.1:${mail.port}`,
       "session-key": sessionKey,
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
+      "audit-key": await secrets.value("audit-key", makeReceiptKey),
       "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
     },
     settings: {
@@ -115,13 +117,15 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       // The gateway here takes off what a caller says of itself.
       accounts: { client_address_header: "x-forwarded-for" },
       notify: { dashboard_url: `${gateway.url}/dashboard/` },
+      // A passkey answers to names only, never to an address.
+      admin: { console_url: `${gateway.url.replace("127.0.0.1", "localhost")}/function/admin/console/` },
     },
     ports,
   });
   await step("functions", () => startFunctions(definitions, processes, parts));
 
   const adminUrl = `${gateway.url}/function/admin`;
-  const operatorToken = await secrets.value("operator-token");
+  const operatorToken = await openOperatorSession(database.url, secrets);
   const seeding = { dataDir, adminUrl, operatorToken, models: backends.models, url: gateway.url, signal };
   const apiKey = await step("account, models and prices", () => seed(seeding));
   parts.adopt(startCron({ stack, gatewayUrl: gateway.url, completed: metrics.cronCompleted }), (one) => one.stop());
@@ -144,7 +148,16 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
   };
 }
 
+/** The stack enters models and accounts as an operator of its own, by a token that lives on in its folder. */
+async function openOperatorSession(databaseUrl: string, secrets: Secrets): Promise<string> {
+  const token = await secrets.value("operator-token");
+  return withDatabase(databaseUrl, (sql) => openSession(sql, "local-stack", operatorSessionDays, token));
+}
+
 const simulatedBackend = "simulated-backend";
+
+/** Days; each start begins them anew. */
+const operatorSessionDays = 90;
 
 type Step = <Result>(name: string, work: () => Promise<Result>) => Promise<Result>;
 

@@ -1,8 +1,8 @@
-/** The keys that receipts and sessions are signed with. */
+/** The keys that receipts, sessions and days of the audit log are signed with. */
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { createReceiptSigner, type ReceiptKey } from "#shared/receipts.ts";
 
-/** A new private key in PEM (PKCS #8): what the secrets receipt-key and session-key hold. */
+/** A new private key in PEM (PKCS #8): what the secrets receipt-key, audit-key and session-key hold. */
 export function makeReceiptKey(): string {
   return generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }) as string;
 }

@@ -5,6 +5,7 @@ import { purgeLeadHours } from "#shared/stored-data.ts";
 import { openAccount } from "../support/accounts.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { addUnpaidInvoice } from "../support/invoices.ts";
 import { addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -55,6 +56,14 @@ async function addBillingEvent(age: string): Promise<string> {
     select id from event
   `;
   return row!.id;
+}
+
+/** An invoice that was paid this long ago, by a billing event of that time. */
+async function addPaidInvoice(age: string): Promise<string> {
+  const eventId = await addBillingEvent(age);
+  const id = await addUnpaidInvoice(db.sql, age);
+  await db.sql`update invoices set state = 'paid', paid_at = now(), billing_event_id = ${eventId} where id = ${id}`;
+  return id;
 }
 
 async function addRun(age: string): Promise<string> {
@@ -133,8 +142,6 @@ describe("purge()", () => {
     expect(await exists("api_keys", "id", inForce)).toBe(true);
   });
 
-  test("deletes audit rows before 365 days have passed (keep.audit)", () => expectLimit(365, addAuditRow, ["audit_log", "object_id"]));
-
   test("deletes mail that could not be sent before 30 days have passed (keep.account)", () =>
     expectLimit(30, addMail, ["outbox", "id"]));
 
@@ -142,6 +149,15 @@ describe("purge()", () => {
     const before = await db.sql`select from ledger_entries`;
     await expectLimit(7 * 365, addBillingEvent, ["billing_events", "id"]);
     expect(await db.sql`select from ledger_entries`).toHaveLength(before.length + 2);
+  });
+
+  test.each(["open", "cancelled"] as const)("deletes an invoice that nobody paid (%s) before 90 days have passed since it was due (keep.billing)", (state) =>
+    expectLimit(90, (age) => addUnpaidInvoice(db.sql, age, state), ["invoices", "id"]));
+
+  test("deletes a paid invoice with its billing event before 7 years have passed, and no sooner (keep.billing)", async () => {
+    const young = await addPaidInvoice("91 days");
+    await expectLimit(7 * 365, addPaidInvoice, ["invoices", "id"]);
+    expect(await exists("invoices", "id", young)).toBe(true);
   });
 
   test("deletes its own evidence after a year", () => expectLimit(365, addRun, ["purge_runs", "id"]));

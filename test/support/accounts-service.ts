@@ -130,7 +130,7 @@ export async function startAccounts(given: Partial<Parts> = {}): Promise<Account
     const sent: Mail[] = [];
     const mailer = { send: async (one: Mail) => void sent.push(one), close() {} };
     const linkOf = createLinks(toAccounts, dashboardUrl);
-    const notify = createNotify({ open: () => connect({ url: db.urlFor("notify"), connections: 1 }), mailer, linkOf, log });
+    const notify = createNotify({ open: () => connect({ url: db.urlFor("notify"), connections: 1 }), mailer, attachmentsOf: async () => [], linkOf, log });
     const response = await notify(new Request("http://notify/", { method: "POST" }));
     if (response.status !== 200) throw new Error(`notify answers ${response.status}`);
     return sent;

@@ -66,7 +66,7 @@ export function signUpSomeone(url: string): Promise<Response> {
 
 /** Port 1 of this machine, where nothing listens. */
 function secretValue(name: string): string {
-  if (name === "receipt-key" || name === "session-key") return makeReceiptKey();
+  if (name === "receipt-key" || name === "audit-key" || name === "session-key") return makeReceiptKey();
   if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
   return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";
 }

@@ -2,7 +2,7 @@
 --
 -- As 0011 and 0022 do it for operators, for an account's own keys alone: another account's is not there (EP404).
 
-create index audit_log_subject on audit_log (subject_alias, id);
+create index if not exists audit_log_subject on audit_log (subject_alias, id);
 
 create function append_account_audit(p_action audit_action, p_account uuid, p_object uuid) returns void
 language sql set search_path = public, pg_temp as $$
