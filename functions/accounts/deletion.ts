@@ -1,9 +1,8 @@
 /** Deletes one's own account, and takes that back (right.delete). */
-import { readJson } from "#shared/json-body.ts";
 import { promised } from "#shared/policy.ts";
 import type { PublicRoute } from "#shared/public.ts";
 import { erasureGraceDays, limitDays } from "#shared/stored-data.ts";
-import { checkPassword, type Parts, tokenHash } from "./parts.ts";
+import { checkPassword, type Parts, readBody, tokenHash } from "./parts.ts";
 import { closeAccount, reopenAccount } from "./queries.ts";
 import { refuseWith, tokenRefusal } from "./refusals.ts";
 import { DeleteAccount, UseToken } from "./schema.ts";
@@ -20,7 +19,7 @@ export function deletionRoutes(parts: Parts): PublicRoute[] {
       path: "/v1/account/delete",
       async answer({ request }) {
         const accountId = await sessionOf(request.headers.get("authorization"));
-        const { password, forfeit_credit: forfeit } = await readJson(request, DeleteAccount);
+        const { password, forfeit_credit: forfeit } = await readBody(request, DeleteAccount);
         await checkPassword(parts, {
           claimant: { accountId }, password, counted: { passwordOfAccount: accountId }, task: "delete the account",
         });
@@ -40,7 +39,7 @@ export function deletionRoutes(parts: Parts): PublicRoute[] {
       method: "POST",
       path: "/v1/account/delete/cancel",
       async answer({ request }) {
-        const { token } = await readJson(request, UseToken);
+        const { token } = await readBody(request, UseToken);
         throttles.take({ tokenFromAddress: networkOf(request) });
         await database.run((sql) => reopenAccount(sql, tokenHash(token))).catch(refuseWith({ EP404: tokenRefusal }));
         return Response.json({

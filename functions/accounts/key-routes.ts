@@ -1,11 +1,10 @@
 /** One's own API keys: made, changed, rotated and revoked with a session, never with a key. Another account's is not there (404). */
 import { EpithreError } from "#shared/errors.ts";
 import { uuidv7TimeMs } from "#shared/ids.ts";
-import { readJson } from "#shared/json-body.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
 import { formatRupiah } from "#shared/money.ts";
 import type { PublicCall, PublicRoute } from "#shared/public.ts";
-import type { Parts } from "./parts.ts";
+import { type Parts, readBody } from "./parts.ts";
 import { changeKey, createKey, type Key, type KeyRoom, keyUse, listKeys, revokeKey, rotateKey } from "./queries.ts";
 import { refuseWith, type Refusals } from "./refusals.ts";
 import { ChangeKey, CreateKey, KeyId, RotateKey } from "./schema.ts";
@@ -67,7 +66,7 @@ export function keyRoutes({ database, sessionOf, throttles }: Parts): PublicRout
       path: "/v1/account/keys",
       async answer(call) {
         const accountId = await callerOf(call);
-        const asked = await readJson(call.request, CreateKey);
+        const asked = await readBody(call.request, CreateKey);
         throttles.take({ keyChangeOfAccount: accountId });
         const { key, stored } = newKey();
         const id = await database.run((sql) => createKey(sql, accountId, asked, stored, room)).catch(refuseWith(roomRefusals));
@@ -80,7 +79,7 @@ export function keyRoutes({ database, sessionOf, throttles }: Parts): PublicRout
       async answer(call) {
         const accountId = await callerOf(call);
         const id = idOf(call, "change key");
-        const changes = await readJson(call.request, ChangeKey);
+        const changes = await readBody(call.request, ChangeKey);
         await database.run((sql) => changeKey(sql, accountId, id, changes)).catch(
           refuseWith({
             EP404: ["not_found", "Cannot change key: the account has no key of this id, or no model has one of these names"],
@@ -96,7 +95,7 @@ export function keyRoutes({ database, sessionOf, throttles }: Parts): PublicRout
       async answer(call) {
         const accountId = await callerOf(call);
         const oldId = idOf(call, "rotate key");
-        const { overlap_hours: overlapHours } = await readJson(call.request, RotateKey);
+        const { overlap_hours: overlapHours } = await readBody(call.request, RotateKey);
         throttles.take({ keyChangeOfAccount: accountId });
         const { key, stored } = newKey();
         const id = await database.run((sql) => rotateKey(sql, accountId, oldId, stored, overlapHours, room)).catch(

@@ -1,8 +1,10 @@
 /** What the routes of accounts are made of. */
 import { hash } from "node:crypto";
+import type { z } from "zod";
 import type { AccountOf } from "#shared/caller.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
+import { readJson } from "#shared/json-body.ts";
 import type { NetworkOf } from "./client-address.ts";
 import type { Passwords } from "./passwords.ts";
 import { beginSession, type Claimant, type Credentials, findCredentials } from "./queries.ts";
@@ -21,6 +23,17 @@ export interface Parts {
   networkOf: NetworkOf;
   /** What an account gets once its address is verified; null: nothing then. */
   signupCreditMicro: bigint | null;
+}
+
+/**
+ * Throws `unsupported_media_type` for what is not said to be JSON: a page elsewhere can make a browser send a form or
+ * plain text without being asked, JSON it cannot.
+ */
+export async function readBody<Schema extends z.ZodType>(request: Request, schema: Schema): Promise<z.output<Schema>> {
+  if (!/^application\/json *(;|$)/i.test(request.headers.get("content-type") ?? "")) {
+    throw new EpithreError("unsupported_media_type", "Cannot read body: send JSON, with the header `Content-Type: application/json`");
+  }
+  return readJson(request, schema);
 }
 
 export const tokenHash = (token: string): Buffer => hash("sha256", token, "buffer");

@@ -1,9 +1,8 @@
 /** One's own account: what it is, correcting it, its password, its sessions. Each route needs a session, or a mailed token. */
 import { EpithreError } from "#shared/errors.ts";
 import { uuidv7TimeMs } from "#shared/ids.ts";
-import { readJson } from "#shared/json-body.ts";
 import type { PublicCall, PublicRoute } from "#shared/public.ts";
-import { checkPassword, openSession, type Parts, tokenHash } from "./parts.ts";
+import { checkPassword, openSession, type Parts, readBody, tokenHash } from "./parts.ts";
 import { askEmail, confirmEmail, endSessions, findProfile, setName, setPassword } from "./queries.ts";
 import { refuseWith, tokenRefusal } from "./refusals.ts";
 import { ChangeAccount, ChangePassword, Nothing, UseToken } from "./schema.ts";
@@ -39,7 +38,7 @@ export function profileRoutes(parts: Parts): PublicRoute[] {
       path: "/v1/account",
       async answer(call) {
         const accountId = await callerOf(call);
-        const { name, email, password } = await readJson(call.request, ChangeAccount);
+        const { name, email, password } = await readBody(call.request, ChangeAccount);
         if (email !== undefined) {
           await checkPassword(parts, {
             claimant: { accountId }, password: password!, counted: { passwordOfAccount: accountId }, task: "change the address",
@@ -56,7 +55,7 @@ export function profileRoutes(parts: Parts): PublicRoute[] {
       method: "POST",
       path: "/v1/account/email/confirm",
       async answer({ request }) {
-        const { token } = await readJson(request, UseToken);
+        const { token } = await readBody(request, UseToken);
         throttles.take({ tokenFromAddress: networkOf(request) });
         await database.run((sql) => confirmEmail(sql, tokenHash(token))).catch(
           refuseWith({
@@ -72,7 +71,7 @@ export function profileRoutes(parts: Parts): PublicRoute[] {
       path: "/v1/account/password",
       async answer(call) {
         const accountId = await callerOf(call);
-        const { password, new_password: next } = await readJson(call.request, ChangePassword);
+        const { password, new_password: next } = await readBody(call.request, ChangePassword);
         const checked = await checkPassword(parts, {
           claimant: { accountId }, password, counted: { passwordOfAccount: accountId }, task: "change the password",
         });
@@ -89,7 +88,7 @@ export function profileRoutes(parts: Parts): PublicRoute[] {
       path: "/v1/account/logout-all",
       async answer(call) {
         const accountId = await callerOf(call);
-        await readJson(call.request, Nothing);
+        await readBody(call.request, Nothing);
         await database.run((sql) => endSessions(sql, accountId));
         return Response.json({ object: "logout", ended: "all" });
       },

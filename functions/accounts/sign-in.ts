@@ -3,9 +3,8 @@
  * whether an address has an account; its owner learns by mail.
  */
 import { EpithreError } from "#shared/errors.ts";
-import { readJson } from "#shared/json-body.ts";
 import type { PublicRoute } from "#shared/public.ts";
-import { checkPassword, openSession, type Parts, tokenHash } from "./parts.ts";
+import { checkPassword, openSession, type Parts, readBody, tokenHash } from "./parts.ts";
 import { askMail, findCredentials, resetPassword, signUp, verifyEmail } from "./queries.ts";
 import { refuseWith, tokenRefusal } from "./refusals.ts";
 import { LogIn, NamedEmail, ResetPassword, SignUp, VerifyEmail } from "./schema.ts";
@@ -25,7 +24,7 @@ export function signInRoutes(parts: Parts): PublicRoute[] {
       method: "POST",
       path,
       async answer({ request }) {
-        const { email } = await readJson(request, NamedEmail);
+        const { email } = await readBody(request, NamedEmail);
         throttles.take({ mailFromAddress: networkOf(request), mailToEmail: mailbox(email) });
         await evenly(database.run((sql) => askMail(sql, email, purpose)));
         return mailIsOnItsWay();
@@ -38,7 +37,7 @@ export function signInRoutes(parts: Parts): PublicRoute[] {
       method: "POST",
       path: "/v1/account/signup",
       async answer({ request }) {
-        const { email, name, password } = await readJson(request, SignUp);
+        const { email, name, password } = await readBody(request, SignUp);
         throttles.take({ signupFromAddress: networkOf(request), mailToEmail: mailbox(email) });
         const passwordHash = await passwords.hash(password);
         await evenly(database.run((sql) => signUp(sql, { email, name, passwordHash })));
@@ -51,7 +50,7 @@ export function signInRoutes(parts: Parts): PublicRoute[] {
       method: "POST",
       path: "/v1/account/verify",
       async answer({ request }) {
-        const { token, password } = await readJson(request, VerifyEmail);
+        const { token, password } = await readBody(request, VerifyEmail);
         throttles.take({ tokenFromAddress: networkOf(request) });
         const claimant = { token: tokenHash(token), purpose: "verify_email" } as const;
         const owner = await database.run((sql) => findCredentials(sql, claimant));
@@ -70,7 +69,7 @@ export function signInRoutes(parts: Parts): PublicRoute[] {
       method: "POST",
       path: "/v1/account/login",
       async answer({ request }) {
-        const { email, password } = await readJson(request, LogIn);
+        const { email, password } = await readBody(request, LogIn);
         const network = networkOf(request);
         const checked = await checkPassword(parts, {
           claimant: { email },
@@ -93,7 +92,7 @@ export function signInRoutes(parts: Parts): PublicRoute[] {
       method: "POST",
       path: "/v1/account/password/reset",
       async answer({ request }) {
-        const { token, password } = await readJson(request, ResetPassword);
+        const { token, password } = await readBody(request, ResetPassword);
         throttles.take({ tokenFromAddress: networkOf(request) });
         const claimant = { token: tokenHash(token), purpose: "reset_password" } as const;
         if (!(await database.run((sql) => findCredentials(sql, claimant)))) throw new EpithreError(...tokenRefusal);

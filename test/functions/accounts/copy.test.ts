@@ -55,9 +55,11 @@ async function newPersonEverywhere(): Promise<Someone> {
   await sql`insert into key_budgets values (${keyId}, '2026-11-01', 7)`;
   await sql`insert into key_rates values (${keyId}, 'requests', 1, array_fill(0::bigint, array[61]))`;
   await sql`insert into account_tokens values (sha256(${accountId}::text::bytea), ${accountId}, 'reset_password', now())`;
+  await sql`insert into balance_alerts (account_id, threshold_micro) values (${accountId}, 1)`;
+  await sql`select request_top_up(${accountId}, 50000, gen_random_uuid(), 1100, 14, 5, 5)`;
   await addClaim(sql, accountId, "1 hour");
   await addUsage(sql, slice, accountId, keyId, 2);
-  await sql`insert into audit_log (actor, action, subject_alias) select 'operator', 'account_suspended', audit_alias from accounts where id = ${accountId}`;
+  await sql`insert into audit_log (actor, action, subject_alias) select 'system', 'account_suspended', audit_alias from accounts where id = ${accountId}`;
   return someone;
 }
 
@@ -76,12 +78,12 @@ describe("GET /v1/account/data", () => {
       expect([table, kept.length > 0, kept.every(({ amount, unit }) => amount > 0 && /hours|days|years/.test(unit))]).toEqual([table, true, true]);
       for (const row of rows) expect([table, ...Object.keys(row).sort()]).toEqual([table, ...catalogue.get(table)!.sort()]);
     }
-    const known = ["accounts", "persons", "account_tokens", "outbox", "api_keys", "usage_events", "billing_events", "ledger_entries", "balances", "leases", "key_budgets", "key_rates", "idempotency_claims", "audit_log"];
+    const known = ["accounts", "persons", "account_tokens", "outbox", "api_keys", "usage_events", "billing_events", "ledger_entries", "balances", "balance_alerts", "invoices", "leases", "key_budgets", "key_rates", "idempotency_claims", "audit_log"];
     for (const table of known) expect([table, rowsOf(copy, table).length > 0]).toEqual([table, true]);
     expect(rowsOf(copy, "persons")).toMatchObject([{ email: someone.email, name: "Someone" }]);
     expect(rowsOf(copy, "usage_events")).toHaveLength(2);
     // The trail of what was done with the account.
-    expect(rowsOf(copy, "audit_log")).toMatchObject([{ actor: "operator", action: "account_suspended" }]);
+    expect(rowsOf(copy, "audit_log")).toMatchObject([{ actor: "system", action: "account_suspended" }]);
   });
 
   test("can be read of every table that the policy puts to a person, and of no other", async () => {

@@ -5,12 +5,6 @@ import { type AccountsService, startAccounts } from "../../support/accounts-serv
 let service: AccountsService;
 beforeAll(async () => {
   service = await startAccounts({ signupCreditMicro: 7_000_000n });
-  // Billing's, as far as this is concerned: once in the life of an account.
-  await service.db.sql`
-    create or replace function grant_signup_credit(p_account uuid, p_amount_micro bigint) returns uuid language sql as $$
-      select post_billing_event(p_account, 'signup_credit', p_amount_micro, 'signup', p_account)
-    $$
-  `;
 });
 afterAll(() => service.close());
 
