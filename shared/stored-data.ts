@@ -57,6 +57,14 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "runs_until",
     ],
   },
+  // What a usage log as a file was asked for, how far it is built, and its link as SHA-256. The file itself is in the object
+  // store under the row's id; export deletes what is there without a row, so it ends with the row. The store has no backups.
+  usage_exports: {
+    "keep.usage": [
+      "id", "account_id", "created_at", "state", "from_day", "to_day", "model_id", "key_id", "endpoint", "status_class", "turn_at",
+      "restarts", "etags", "cursor_id", "records", "bytes", "first_id", "last_id", "subtrees", "link_hash", "link_ends_at",
+    ],
+  },
   audit_log: {
     "keep.audit": [
       "id", "at", "actor", "action", "operator_id", "subject_alias", "subject_salt", "subject_commitment", "object_id", "reason",
@@ -136,6 +144,9 @@ export const boundText: Record<string, string> = {
   "api_keys.scopes": "a closed list",
   "api_keys.models": "names of the price book",
   "idempotency_claims.digest": "HMAC-SHA-256 under a key of the day, which is held outside the database and destroyed",
+  "usage_exports.etags": "what the object store calls the parts of a file, of one form",
+  "usage_exports.subtrees": "SHA-256 of records of the usage log",
+  "usage_exports.link_hash": "SHA-256",
   "models.name": "set by operators, of one form",
   "prices.size": "set by operators, of one form",
   "purge_runs.confirmed_by": "a closed list",
@@ -179,6 +190,8 @@ export const unverifiedDays = 7;
 
 /** Days that an invoice which nobody paid is kept after it was due: for a transfer that comes late, and questions. */
 const unpaidInvoiceDays = 90;
+/** Hours that a usage log as a file lives, from when it was asked for. */
+export const exportHours = 24;
 
 /** Hours that purge acts before a limit: it runs every hour, and a run that fails must not make anything late. */
 export const purgeLeadHours = 2;
@@ -226,6 +239,12 @@ export const retention = [
   { promise: "keep.audit", table: "operators", time: "disabled_at", how: "delete", limit: limitOf("keep.audit") },
   expiredLogin("operator_sessions"),
   expiredLogin("operator_invites"),
+  {
+    // Export itself ends them on time, with their files; what purge finds has been forgotten.
+    promise: "keep.usage", table: "usage_exports", time: "created_at", how: "expire",
+    limit: { amount: exportHours + purgeLeadHours, unit: "hours", since: "you ask for the file" },
+    inBackups: "ids, days and sums of usage events, which keep.usage allows longer; the file itself is in no backup",
+  },
   { promise: null, table: "purge_runs", time: "started_at", how: "delete", limit: { amount: 365, unit: "days" } },
   { promise: "keep.account", table: "accounts", time: "closed_at", how: "erase", limit: limitOf("keep.account") },
   lifeOfAccount("keep.account", "persons"),
@@ -241,6 +260,7 @@ export const retention = [
   lifeOfAccount("keep.usage", "key_budgets"),
   lifeOfAccount("keep.usage", "key_rates"),
   lifeOfAccount("keep.usage", "idempotency_claims"),
+  lifeOfAccount("keep.usage", "usage_exports"),
 ] as const satisfies readonly Retention[];
 
 /** Days that the oldest backup goes back; `null` where there are none. */

@@ -1,15 +1,13 @@
 /** The usage log as a stream of bytes that reads on only as fast as the caller takes it. */
-import { lineEnd } from "#shared/csv.ts";
 import { EpithreError } from "#shared/errors.ts";
-import { header, record } from "./records.ts";
-import type { UsageRow } from "./schema.ts";
-import type { PageAfter } from "./usage-pages.ts";
+import { headerLine, timedRecords } from "./records.ts";
+import type { Page, PageAfter } from "./usage-pages.ts";
 
 /** Milliseconds. A caller that has not taken all by then gives its place to others, and goes on by cursor. */
 const streamMsMax = 15 * 60_000;
 
 export interface UsageStreamOptions {
-  firstPage: UsageRow[];
+  firstPage: Page;
   pageAfter: PageAfter;
   /** Nothing more will be read. */
   onEnd(): void;
@@ -21,9 +19,7 @@ export interface UsageStreamOptions {
  * errors, so that the response breaks off: a clean end would say that this was all (right.export).
  */
 export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsMax }: UsageStreamOptions): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  let page = firstPage;
-  let heading = [header];
+  let next: Promise<Page> | undefined;
   let timer: NodeJS.Timeout;
 
   function end(): void {
@@ -31,31 +27,50 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
     onEnd();
   }
 
+  /** Asks for the next page before anything is made of this one: the database works meanwhile. */
+  function readOn({ endId }: Page): void {
+    next = endId === null ? undefined : pageAfter(endId);
+    next?.catch(() => {});
+  }
+
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
         timer = setTimeout(() => {
-          onEnd();
+          end();
           controller.error(new EpithreError("unavailable", "Cannot go on with this export: it took too long"));
         }, timeoutMs);
       },
       async pull(controller) {
-        const records = [...heading, ...page.map(record)];
-        controller.enqueue(encoder.encode(records.map((text) => text + lineEnd).join("")));
-        heading = [];
-        const lastId = page.at(-1)?.id;
         try {
-          page = lastId === undefined ? [] : await pageAfter(lastId);
+          const bytes = next ? await nextBytes() : firstBytes();
+          if (bytes.length > 0) controller.enqueue(bytes);
+          if (next) return;
+          end();
+          controller.close();
         } catch (thrown) {
           end();
           throw thrown;
         }
-        if (page.length > 0) return;
-        end();
-        controller.close();
       },
       cancel: end,
     },
     { highWaterMark: 0 },
   );
+
+  function firstBytes(): Buffer {
+    readOn(firstPage);
+    return Buffer.concat([headerLine, timedRecords(firstPage.found).bytes]);
+  }
+
+  /** Of the next page that has any; none of the last one where it has none. */
+  async function nextBytes(): Promise<Buffer> {
+    let bytes: Buffer = Buffer.alloc(0);
+    while (next && bytes.length === 0) {
+      const page = await next;
+      readOn(page);
+      bytes = timedRecords(page.found).bytes;
+    }
+    return bytes;
+  }
 }

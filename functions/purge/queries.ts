@@ -87,15 +87,24 @@ export async function deleteExpiredLogins(sql: Sql, runId: string, table: string
   return row!.deleted;
 }
 
+/** A limit in hours, which backups make no shorter. */
+export interface HourLimit {
+  liveHours: number;
+  leadHours: number;
+}
+
 /** Deletes up to `rowsMax` claims that no longer count; answers how many. */
-export async function deleteExpiredClaims(
-  sql: Sql,
-  runId: string,
-  { liveHours, leadHours }: { liveHours: number; leadHours: number },
-  rowsMax: number,
-): Promise<number> {
+export async function deleteExpiredClaims(sql: Sql, runId: string, { liveHours, leadHours }: HourLimit, rowsMax: number): Promise<number> {
   const [row] = await sql<{ deleted: number }[]>`
     select delete_expired_claims(${runId}, ${liveHours}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` exports that are over; answers how many. */
+export async function deleteExpiredExports(sql: Sql, runId: string, { liveHours, leadHours }: HourLimit, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_expired_exports(${runId}, ${liveHours}, ${leadHours}, ${rowsMax}) as deleted
   `;
   return row!.deleted;
 }

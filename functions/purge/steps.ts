@@ -6,8 +6,8 @@ import {
 } from "#shared/stored-data.ts";
 import {
   bookSlice, closeLeases, closeUnverified, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims,
-  deleteExpiredLogins, deleteExpiredTokens, dropDueSlice, eraseDueAccount, forgetKeyUse, forgetUnconfirmedEmails, keepSlicesAhead,
-  personParts, rewritePersons,
+  deleteExpiredExports, deleteExpiredLogins, deleteExpiredTokens, dropDueSlice, eraseDueAccount, forgetKeyUse,
+  forgetUnconfirmedEmails, keepSlicesAhead, personParts, rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -85,13 +85,16 @@ function deleteDue(row: Retention, run: Run): Promise<number> {
 
 /** What stops counting at a moment goes in the next run. */
 async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise<Piece> {
+  const hours = { liveHours: limitHours(limit), leadHours: purgeLeadHours };
   switch (table) {
+    case "idempotency_claims":
+      return piece(await deleteExpiredClaims(sql, runId, hours, rowsMax));
+    case "usage_exports":
+      return piece(await deleteExpiredExports(sql, runId, hours, rowsMax));
     case "account_tokens":
       return piece(await deleteExpiredTokens(sql, runId, rowsMax));
     case "persons":
       return piece(await forgetUnconfirmedEmails(sql, runId, emailChangeHours, rowsMax));
-    case "idempotency_claims":
-      return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
     default:
       return piece(await deleteExpiredLogins(sql, runId, table, rowsMax));
   }

@@ -17,13 +17,14 @@ create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense',
 create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'operators', 'operator_sessions', 'operator_invites');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
 create type top_up_outcome as enum ('made', 'other_amount', 'too_many_open', 'too_many_today');
 create type usage_endpoint as enum ('chat.completions', 'completions', 'embeddings', 'images.generations', 'images.edits', 'images.variations');
+create type usage_export_state as enum ('queued', 'building', 'ready', 'failed');
 
 create table account_tokens (
   hash bytea not null /* statistics 0 */,
@@ -567,6 +568,44 @@ alter table usage_events add constraint usage_events_cost_micro_check CHECK ((co
 alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
+create table usage_exports (
+  id uuid not null default uuidv7(),
+  account_id uuid not null,
+  created_at timestamp with time zone not null default now(),
+  state usage_export_state not null default 'queued'::usage_export_state,
+  from_day date not null,
+  to_day date,
+  model_id smallint,
+  key_id uuid,
+  endpoint usage_endpoint,
+  status_class smallint,
+  turn_at timestamp with time zone not null default now(),
+  restarts integer not null default 0,
+  etags text[] not null default '{}'::text[],
+  cursor_id uuid,
+  records bigint not null default 0,
+  bytes bigint not null default 0,
+  first_id uuid,
+  last_id uuid,
+  subtrees bytea not null default '\x'::bytea /* statistics 0 */,
+  link_hash bytea /* statistics 0 */,
+  link_ends_at timestamp with time zone
+);
+alter table usage_exports add constraint usage_exports_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table usage_exports add constraint usage_exports_bytes_check CHECK ((bytes >= 0));
+alter table usage_exports add constraint usage_exports_etags_form CHECK ((array_to_string(etags, ','::text, '-'::text) ~ '^("?[0-9A-Za-z_.+/=-]{1,80}"?(,|$))*$'::text));
+alter table usage_exports add constraint usage_exports_link_ends CHECK (((link_hash IS NULL) = (link_ends_at IS NULL)));
+alter table usage_exports add constraint usage_exports_link_hash_is_sha256 CHECK ((octet_length(link_hash) = 32));
+alter table usage_exports add constraint usage_exports_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
+alter table usage_exports add constraint usage_exports_pkey PRIMARY KEY (id);
+alter table usage_exports add constraint usage_exports_records_check CHECK ((records >= 0));
+alter table usage_exports add constraint usage_exports_restarts_check CHECK ((restarts >= 0));
+alter table usage_exports add constraint usage_exports_status_class_check CHECK (((status_class >= 1) AND (status_class <= 5)));
+alter table usage_exports add constraint usage_exports_subtrees_are_hashes CHECK (((octet_length(subtrees) % 32) = 0));
+create index usage_exports_account ON usage_exports USING btree (account_id, created_at);
+create index usage_exports_created ON usage_exports USING btree (created_at);
+create index usage_exports_turn ON usage_exports USING btree (turn_at) WHERE (state = ANY (ARRAY['queued'::usage_export_state, 'building'::usage_export_state]));
+
 create function account_ask_email(uuid,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7c92e1363ad5
 create function account_ask_mail(text,account_token_purpose) returns void language plpgsql security definer set search_path=public, pg_temp; -- cb832a039767
 create function account_change_key(uuid,uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 614c416116ce
@@ -656,11 +695,13 @@ create function delete_due_audit_days(uuid,integer,integer,integer) returns inte
 create function delete_due_operators(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 722a334ad20d
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- bee2de1708ae
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
+create function delete_expired_exports(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- e54c434388a2
 create function delete_expired_logins(uuid,purge_step,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8535291fe3d6
 create function delete_expired_tokens(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 5b94b8f267f1
 create function disable_operator(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 296a09de29c7
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
 create function end_of_sessions() returns timestamp with time zone language sql set search_path=public, pg_temp; -- 27b6e321c850
+create function end_usage_exports(integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 2d1ab1a004c4
 create function enrol_operator(bytea,bytea,bytea,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- c65def04e01f
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- 29e6139b8749
@@ -669,6 +710,7 @@ create function find_operator_credential(bytea) returns SETOF record language sq
 create function find_operator_invite(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9d1d8c3acec3
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
+create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 90f859b4ab90
 create function forfeit_key(uuid,timestamp with time zone) returns uuid language sql set search_path=public, pg_temp; -- 72fade4b3433
 create function forget_audit_subject() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- e92ade965312
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
@@ -684,15 +726,18 @@ create function last_statement_month() returns date language sql; -- 042dda523d3
 create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- 56973175ddff
 create function lease_grant_one_by_one(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- 2c0c39fe49b9
 create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- b9cd2b131972
+create function link_usage_export(uuid,uuid,bytea,integer,integer) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 7499ce0a5573
 create function list_operators() returns SETOF record language sql security definer set search_path=public, pg_temp; -- bfdc5a7c720a
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
 create function note_person_rewrite() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 4964b4bbf965
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
+create function note_usage_export_part(uuid,integer,text,uuid,bigint,bigint,uuid,uuid,bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- bc2eb1142bc4
 create function note_verified(uuid,bigint) returns void language plpgsql set search_path=public, pg_temp; -- 57901b3640e0
 create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
 create function open_operator_challenge(bytea,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 65cba45037c5
 create function open_operator_session(text,bytea,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 0319a06007ec
+create function open_usage_export(uuid,bytea) returns uuid language sql security definer set search_path=public, pg_temp; -- 5317c007233b
 create function post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language sql set search_path=public, pg_temp; -- 7cffd4e8a75c
 create function post_taxed_event(uuid,billing_kind,bigint,bigint,billing_reason,uuid) returns uuid language plpgsql set search_path=public, pg_temp; -- fc37236b40ba
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- f4649cbd9c51
@@ -712,6 +757,8 @@ create function refuse_young_audit_deletion() returns trigger language plpgsql; 
 create function refuse_young_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- f9cbdf622e1c
 create function release_claim(uuid,bytea[],uuid) returns void language sql security definer set search_path=public, pg_temp; -- 0f31c9003731
 create function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 17399ddccee5
+create function request_usage_export(uuid,date,date,text,uuid,usage_endpoint,smallint,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- e38b1e1ed9f6
+create function restart_usage_export(uuid,integer) returns void language sql security definer set search_path=public, pg_temp; -- 9b4cbddcbba7
 create function retirement_date(text) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 85a1cbe911fc
 create function seal_audit_day(date,integer,bytea,timestamp with time zone,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 3352b5f526c2
 create function set_balance_alert(uuid,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- 2f3542c21531
@@ -727,6 +774,7 @@ create function statement_start(date) returns timestamp with time zone language 
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- b34bbcd20c9a
 create function take_operator_challenge(bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- efb08bf7d903
 create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
+create function take_usage_export_turn() returns SETOF uuid language sql security definer set search_path=public, pg_temp; -- 559f3ff6d40e
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) returns TABLE(model text, requests bigint, prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, reasoning_tokens bigint, images bigint, cost_micro bigint) language sql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 6129e06470e9
 create function usage_is_whole_since(timestamp with time zone) returns boolean language sql set search_path=public, pg_temp; -- 8e8a1b64aa03
@@ -807,16 +855,19 @@ grant execute on function delete_due_audit_days(uuid,integer,integer,integer) to
 grant execute on function delete_due_operators(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
+grant execute on function delete_expired_exports(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_logins(uuid,purge_step,integer) to epithre_purge;
 grant execute on function delete_expired_tokens(uuid,integer) to epithre_purge;
 grant execute on function disable_operator(uuid) to epithre_admin;
 grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_purge;
+grant execute on function end_usage_exports(integer,integer) to epithre_export;
 grant execute on function enrol_operator(bytea,bytea,bytea,bigint) to epithre_admin;
 grant execute on function erase_due_account(uuid,integer,integer) to epithre_purge;
 grant execute on function find_operator_credential(bytea) to epithre_admin;
 grant execute on function find_operator_invite(bytea) to epithre_admin;
 grant execute on function finish_mail(uuid) to epithre_notify;
 grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
+grant execute on function finish_usage_export(uuid,integer) to epithre_export;
 grant execute on function forget_idle_rates() to epithre_key_auth;
 grant execute on function forget_key_use(uuid,integer) to epithre_purge;
 grant execute on function forget_unconfirmed_emails(uuid,integer,integer) to epithre_purge;
@@ -825,15 +876,20 @@ grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
 grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
 grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
+grant execute on function link_usage_export(uuid,uuid,bytea,integer,integer) to epithre_export;
 grant execute on function list_operators() to epithre_admin;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function note_usage_export_part(uuid,integer,text,uuid,bigint,bigint,uuid,uuid,bytea) to epithre_export;
 grant execute on function open_operator_challenge(bytea,integer) to epithre_admin;
+grant execute on function open_usage_export(uuid,bytea) to epithre_export;
 grant execute on function queue_low_balance_mail(integer) to epithre_notify;
 grant execute on function queue_retirement_mail() to epithre_notify;
 grant execute on function queue_statement_mail(integer,integer) to epithre_notify;
 grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
 grant execute on function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) to epithre_billing;
+grant execute on function request_usage_export(uuid,date,date,text,uuid,usage_endpoint,smallint,integer,integer) to epithre_export;
+grant execute on function restart_usage_export(uuid,integer) to epithre_export;
 grant execute on function retirement_date(text) to epithre_notify;
 grant execute on function seal_audit_day(date,integer,bytea,timestamp with time zone,text) to epithre_audit_seal;
 grant execute on function set_balance_alert(uuid,bigint) to epithre_billing;
@@ -845,6 +901,7 @@ grant execute on function statement_months(uuid) to epithre_billing;
 grant execute on function take_mail() to epithre_notify;
 grant execute on function take_operator_challenge(bytea) to epithre_admin;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
+grant execute on function take_usage_export_turn() to epithre_export;
 grant execute on function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) to epithre_billing;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;
@@ -865,6 +922,7 @@ grant select on models to epithre_export;
 grant select on person_rewrites to epithre_purge;
 grant select on prices to epithre_billing;
 grant select on usage_events to epithre_export;
+grant select on usage_exports to epithre_export;
 
 comment on column balances.consumed_micro is 'What its requests have cost, as far as their leases have ended; it only grows.';
 comment on column balances.credited_micro is 'The sum of the account''s billing events.';

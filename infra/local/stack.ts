@@ -11,6 +11,7 @@ import { prepareDatabase } from "./database.ts";
 import { answersReady, describeFunctions } from "./functions.ts";
 import { expectFreePort, startGateway } from "./gateway.ts";
 import { createGatewayMetrics } from "./gateway-metrics.ts";
+import { type ObjectStorePlace, startObjectStore } from "./object-store.ts";
 import { findFreePorts } from "./ports.ts";
 import { removePostgres } from "./postgres.ts";
 import { supervisePostgres } from "./postgres-supervisor.ts";
@@ -31,6 +32,8 @@ export interface StackOptions {
   port: number;
   /** URLs of engines; none: the simulated backend. */
   backends: string[];
+  /** None: a local one. */
+  objectStore?: ObjectStorePlace | undefined;
   /** Start empty. */
   fresh: boolean;
   /** Ends a start that is under way. */
@@ -92,6 +95,8 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
   const mailDir = join(dataDir, "mail");
   const mail = parts.adopt(await startSmtpSink(mailDir), (one) => one.close());
 
+  const store = options.objectStore ?? (await startLocalStore(dataDir, secrets, parts));
+
   if (options.backends.length === 0) {
     const definition = describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!);
     await step("simulated backend", () => processes.start([definition], parts));
@@ -106,6 +111,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       ...database.secrets,
       "smtp-url": `smtp://127.0.0.1:${mail.port}`,
       "session-key": sessionKey,
+      "object-store-login": store.login,
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
       "audit-key": await secrets.value("audit-key", makeReceiptKey),
       "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
@@ -119,6 +125,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       notify: { dashboard_url: `${gateway.url}/dashboard/` },
       // A passkey answers to names only, never to an address.
       admin: { console_url: `${gateway.url.replace("127.0.0.1", "localhost")}/function/admin/console/` },
+      export: { object_store_url: store.url, object_store_bucket: store.bucket },
     },
     ports,
   });
@@ -152,6 +159,10 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
 async function openOperatorSession(databaseUrl: string, secrets: Secrets): Promise<string> {
   const token = await secrets.value("operator-token");
   return withDatabase(databaseUrl, (sql) => openSession(sql, "local-stack", operatorSessionDays, token));
+}
+
+async function startLocalStore(dataDir: string, secrets: Secrets, parts: AsyncDisposableStack): Promise<ObjectStorePlace> {
+  return parts.adopt(await startObjectStore(join(dataDir, "objects"), await secrets.value("object-store")), (one) => one.close());
 }
 
 const simulatedBackend = "simulated-backend";

@@ -1,5 +1,6 @@
 /** Monthly statements as a caller meets them: the routes, and what stands in the files. */
 import { parse } from "csv-parse/sync";
+import { extractText, getDocumentProxy } from "unpdf";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "#shared/clock.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
@@ -198,5 +199,17 @@ describe("statementPdf()", () => {
     expect(pagesOf).toBeGreaterThanOrEqual(3);
     expect(text.match(/Input tokens \(cached\)/g)).toHaveLength(pagesOf);
     expect(text).toContain("Pemakaian Usage -Rp60,000060 Saldo akhir Closing balance Rp939,999940 ");
+  });
+
+  test("keeps its sums together, wherever the table before them ends", async () => {
+    const usage = { requests: 1n, promptTokens: 0n, cachedTokens: 0n, completionTokens: 0n, reasoningTokens: 0n, images: 0n, costMicro: 1n };
+    for (let rows = 8; rows < 26; rows += 1) {
+      const lines = Array.from({ length: rows }, (_, index) => ({ ...usage, model: `model-${index}` }));
+      const statement = { accountId: person.accountId, month, openingMicro: BigInt(rows), events: [], usage: lines, closingMicro: 0n };
+      const { bytes } = await statementPdf(statement, invoiceSettings.seller);
+      const { text } = await extractText(await getDocumentProxy(new Uint8Array(bytes)), { mergePages: false });
+      const withSums = text.filter((page) => /Pemakaian|Saldo akhir\s+Closing|dibulatkan/.test(page));
+      expect(withSums, `${rows} rows`).toHaveLength(1);
+    }
   });
 });

@@ -4,7 +4,7 @@ import { addKey, openAccount } from "../support/accounts.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addInvoices } from "../support/invoices.ts";
-import { addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
+import { addExport, addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
 
 let db: TestDatabase;
 let currentSlice: string;
@@ -41,6 +41,7 @@ async function addPerson(usageEvents = 3): Promise<Person> {
   `;
   await addClaim(db.sql, accountId, "1 hour");
   await addInvoices(db.sql, accountId);
+  await addExport(db.sql, accountId, "1 hour");
   await addUsage(db.sql, currentSlice, accountId, keyId, usageEvents);
   const [row] = await db.sql<{ alias: string }[]>`select audit_alias as alias from accounts where id = ${accountId}`;
   await db.sql`insert into audit_log (actor, action, subject_alias) values ('operator', 'account_suspended', ${row!.alias})`;

@@ -5,8 +5,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Sql } from "#shared/db.ts";
-import { claimHours, earlyDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
+import { claimHours, earlyDays, erasureGraceDays, exportHours, limitHours, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
 import { addClaim } from "../support/claims.ts";
+import { addExport } from "../support/purge.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addUnpaidInvoice } from "../support/invoices.ts";
 
@@ -135,12 +136,23 @@ describe("limits of purge", () => {
   });
 
   test.each(windows)("delete_expired_claims() takes idempotency_claims once they no longer count, with a window of %s (keep.usage)", async (window) => {
-    const { limit } = retention.find(({ how }) => how === "expire")!;
+    const { limit } = retention.find(({ table, how }) => table === "idempotency_claims" && how === "expire")!;
     await inRun(window, async (sql, runId) => {
       const accountId = await openAccount(sql);
       const ids = [await addClaim(sql, accountId, `${claimHours} hours`), await addClaim(sql, accountId, `${claimHours} hours -1 second`)];
       await sql`select delete_expired_claims(${runId}, ${limitHours(limit)}, ${purgeLeadHours}, 100)`;
       const left = await sql<{ id: string }[]>`select request_id as id from idempotency_claims where account_id = ${accountId}`;
+      expect(left.map(({ id }) => id)).toEqual([ids[1]]);
+    });
+  });
+
+  test.each(windows)("delete_expired_exports() takes usage_exports once they are over, with a window of %s (keep.usage)", async (window) => {
+    const { limit } = retention.find(({ table, how }) => table === "usage_exports" && how === "expire")!;
+    await inRun(window, async (sql, runId) => {
+      const accountId = await openAccount(sql);
+      const ids = [await addExport(sql, accountId, `${exportHours} hours`), await addExport(sql, accountId, `${exportHours} hours -1 second`)];
+      await sql`select delete_expired_exports(${runId}, ${limitHours(limit)}, ${purgeLeadHours}, 100)`;
+      const left = await sql<{ id: string }[]>`select id from usage_exports where account_id = ${accountId}`;
       expect(left.map(({ id }) => id)).toEqual([ids[1]]);
     });
   });

@@ -6,7 +6,7 @@ import { openAccount } from "../support/accounts.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addUnpaidInvoice } from "../support/invoices.ts";
-import { addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
+import { addExport, addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
 import { waitFor } from "../support/wait.ts";
 
 let db: TestDatabase;
@@ -111,6 +111,14 @@ describe("purge()", () => {
     expect([await exists("idempotency_claims", "request_id", due), await exists("idempotency_claims", "request_id", young)]).toEqual([false, true]);
     expect(lines.at(-1)).toMatchObject({ at: "purge_finished", deleted: 1 });
     expect(await db.sql`select live_days, done from purge_steps where step = 'idempotency_claims' and done > 0`).toEqual([{ live_days: 2, done: 1n }]);
+  });
+
+  test("deletes usage_exports that export has forgotten, also with backups, and no younger one (keep.usage)", async () => {
+    const [due, young] = [await addExport(db.sql, account, "24 hours"), await addExport(db.sql, account, "23 hours 59 minutes")];
+    const { lines } = await purgeOnce(db, { backupWindowDays: 7 });
+    expect([await exists("usage_exports", "id", due), await exists("usage_exports", "id", young)]).toEqual([false, true]);
+    expect(lines.at(-1)).toMatchObject({ at: "purge_finished", deleted: 1 });
+    expect(await db.sql`select live_days, done from purge_steps where step = 'usage_exports' and done > 0`).toEqual([{ live_days: 2, done: 1n }]);
   });
 
   test("takes no other table's name for a time, whatever plan the catalogue's statistics lead to", async () => {
@@ -297,7 +305,7 @@ describe("purge()", () => {
 
   test("may do nothing else: its role reads no row, deletes none, and cannot shorten a limit (use.account, use.usage)", async () => {
     const sql = connect({ url: db.urlFor("purge"), connections: 1 });
-    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs", "idempotency_claims"];
+    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs", "idempotency_claims", "usage_exports"];
     for (const table of tables) {
       await expect(sql`select from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });
       await expect(sql`delete from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });
@@ -309,6 +317,7 @@ describe("purge()", () => {
     await expect(sql`select delete_due_rows(${run!.id}, 'api_keys', 90, 9000, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select delete_expired_claims(${run!.id}, 25, 2, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select delete_expired_claims(${run!.id}, 33, 9, 1)`).rejects.toMatchObject({ code: "EP409" });
+    await expect(sql`select delete_expired_exports(${run!.id}, 25, 2, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select erase_due_account(${run!.id}, 0, 1)`).rejects.toMatchObject({ code: "EP409" });
     await sql.end();
   });

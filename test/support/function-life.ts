@@ -68,5 +68,6 @@ export function signUpSomeone(url: string): Promise<Response> {
 function secretValue(name: string): string {
   if (name === "receipt-key" || name === "audit-key" || name === "session-key") return makeReceiptKey();
   if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
+  if (name === "object-store-login") return "access-key:secret-of-some-length";
   return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";
 }
