@@ -9,6 +9,8 @@ export const flow = [
   { from: "billing", to: "key-auth", for: "the verdict about the key that asks for its account's money" },
   { from: "notify", to: "billing", for: "documents that go out with a mail" },
   { from: "export", to: "key-auth", for: "the verdict about the key that asks for its usage" },
+  { from: "accounts", to: "key-auth", for: "whose session it is that asks" },
+  { from: "notify", to: "accounts", for: "the token that a mail brings, made as it is sent" },
 ] as const;
 
 export type FunctionName =
@@ -17,6 +19,7 @@ export type FunctionName =
   | "usage-record"
   | "billing"
   | "export"
+  | "accounts"
   | "purge"
   | "admin"
   | "notify"

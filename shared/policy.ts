@@ -113,7 +113,7 @@ export const policy = [
   {
     id: "use.account",
     promise: "Account data serves to know the person, to write about the account, and to prevent abuse.",
-    proof: configured("database roles: admin, billing (on documents) and notify alone reach the address"),
+    proof: configured("database roles: accounts, admin, billing (on documents) and notify alone reach the address"),
   },
   {
     id: "use.usage",

@@ -1,6 +1,7 @@
-/** A secret that signs. */
+/** Ed25519 keys in secrets and settings. */
 import { createPrivateKey } from "node:crypto";
 import { z } from "zod";
+import { receiptKey } from "./receipts.ts";
 
 /** The private key in PEM (PKCS #8), as `openssl genpkey -algorithm ed25519` writes it. */
 export const Ed25519PrivateKey = z.string().transform((pem, context) => {
@@ -12,4 +13,14 @@ export const Ed25519PrivateKey = z.string().transform((pem, context) => {
   }
   context.addIssue({ code: "custom", message: "is not an Ed25519 private key in PEM; make one by `npm run receipt-key`" });
   return z.NEVER;
+});
+
+/** A public key as JWK. What only follows from `x` is not read. */
+export const PublicKey = z.object({ kty: z.literal("OKP"), crv: z.literal("Ed25519"), x: z.string() }).transform(({ x }, context) => {
+  try {
+    return receiptKey(x);
+  } catch {
+    context.addIssue({ code: "custom", message: "has a key whose x is not 32 bytes in base64url" });
+    return z.NEVER;
+  }
 });

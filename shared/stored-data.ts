@@ -9,8 +9,10 @@ export type Category = Extract<PromiseId, "keep.account" | "keep.key" | "keep.us
 
 /** Every column of every table, in exactly one category (keep.closed). Slices and parts count as their table. */
 export const columns: Record<string, Partial<Record<Category, readonly string[]>>> = {
-  accounts: { "keep.account": ["id", "status", "closed_at", "audit_alias", "changed_xid"] },
-  persons: { "keep.account": ["account_id", "email", "name", "password_hash"] },
+  accounts: { "keep.account": ["id", "status", "closed_at", "audit_alias", "changed_xid", "sessions_from", "reopens_as"] },
+  persons: { "keep.account": ["account_id", "email", "name", "password_hash", "email_verified_at", "new_email", "new_email_at"] },
+  // What mail brings to prove that its reader is the account's owner.
+  account_tokens: { "keep.account": ["hash", "account_id", "purpose", "expires_at"] },
   // Mail about the account that waits; it holds neither address nor text.
   outbox: { "keep.account": ["id", "account_id", "template", "object_id", "month", "model_id", "created_at", "attempts", "next_attempt_at"] },
   // A key's limits, models and expiry count as its scopes.
@@ -113,6 +115,9 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   migrations: { none: ["name", "digest", "applied_at"] },
 };
 
+/** Those that are about operators and no account. */
+export const staffTables: readonly string[] = ["operators", "operator_credentials", "operator_sessions", "operator_invites"];
+
 /** What keep.usage names, and the columns that hold each. The ids are all that a usage event has besides. */
 export const usageFields = {
   promised: {
@@ -128,11 +133,12 @@ export const usageFields = {
 } as const;
 
 /** The columns that a caller can fill with words of their own: the most characters of each. There are no others. */
-export const freeText: Record<string, number> = { "persons.email": 254, "persons.name": 128, "api_keys.name": 64 };
+export const freeText: Record<string, number> = { "persons.email": 254, "persons.new_email": 254, "persons.name": 128, "api_keys.name": 64 };
 
 /** Columns of a text or binary type whose values are not a caller's words, and what bounds them. */
 export const boundText: Record<string, string> = {
   "persons.password_hash": "made here from the password",
+  "account_tokens.hash": "SHA-256",
   "api_keys.hash": "SHA-256",
   "api_keys.prefix": "the first characters of a key that was made here",
   "api_keys.scopes": "a closed list",
@@ -176,6 +182,12 @@ export interface Retention {
 /** Hours that an Idempotency-Key counts. */
 export const claimHours = 24;
 
+/** Hours that a new address has to be confirmed. */
+export const emailChangeHours = 24;
+
+/** Days that somebody who signs up has to verify the address: it may be another's, and is closed and erased then. */
+export const unverifiedDays = 7;
+
 /** Days that an invoice which nobody paid is kept after it was due: for a transfer that comes late, and questions. */
 const unpaidInvoiceDays = 90;
 /** Hours that a usage log as a file lives, from when it was asked for. */
@@ -214,6 +226,16 @@ export const retention = [
     limit: { amount: claimHours + purgeLeadHours, unit: "hours", since: "the call" },
     inBackups: "ids and the time of a usage event, which keep.usage allows longer; the digest's key of the day is destroyed",
   },
+  {
+    promise: "keep.account", table: "account_tokens", time: "expires_at", how: "expire",
+    limit: { amount: purgeLeadHours, unit: "hours", since: "it expires" },
+    inBackups: "the SHA-256 of a token that counts no more, for days within the 30 of keep.account",
+  },
+  {
+    promise: "keep.account", table: "persons", time: "new_email_at", how: "expire",
+    limit: { amount: emailChangeHours + purgeLeadHours, unit: "hours", since: "the change was asked for" },
+    inBackups: "an address that was the account's wish, for days within the 30 of keep.account",
+  },
   { promise: "keep.audit", table: "operators", time: "disabled_at", how: "delete", limit: limitOf("keep.audit") },
   expiredLogin("operator_sessions"),
   expiredLogin("operator_invites"),
@@ -227,6 +249,7 @@ export const retention = [
   { promise: "keep.account", table: "accounts", time: "closed_at", how: "erase", limit: limitOf("keep.account") },
   lifeOfAccount("keep.account", "persons"),
   lifeOfAccount("keep.account", "outbox"),
+  lifeOfAccount("keep.account", "account_tokens"),
   lifeOfAccount("keep.key", "api_keys"),
   lifeOfAccount("keep.usage", "usage_events"),
   lifeOfAccount("keep.billing", "balances"),

@@ -1,6 +1,7 @@
 /** All SQL of admin: calls of functions that append their audit row in the same transaction (keep.audit). */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
+import { keyColumns } from "#shared/key-fields.ts";
 import { microPerRupiah } from "#shared/money.ts";
 import type {
   ChangeLimits, ConfirmInvoice, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, FindInvoices, NamedModel, PostCredit,
@@ -42,16 +43,8 @@ export async function createKey(
   return row!.id;
 }
 
-export async function changeLimits(sql: Sql, { keyId, expiresAtMs, ...asked }: Asked<typeof ChangeLimits>): Promise<void> {
-  // By the names of the columns; what is undefined is left out of the JSON, and stays as it is.
-  const limits = {
-    models: asked.models,
-    expires_at: typeof expiresAtMs === "number" ? new Date(expiresAtMs).toISOString() : expiresAtMs,
-    requests_per_minute: asked.requestsPerMinute,
-    tokens_per_minute: asked.tokensPerMinute,
-    monthly_budget_micro: asked.monthlyBudgetMicro?.toString() ?? asked.monthlyBudgetMicro,
-  };
-  await sql`select admin_set_key_limits(${keyId}, ${JSON.stringify(limits)}::text::jsonb)`;
+export async function changeLimits(sql: Sql, { keyId, ...limits }: Asked<typeof ChangeLimits>): Promise<void> {
+  await sql`select admin_set_key_limits(${keyId}, ${JSON.stringify(keyColumns(limits))}::text::jsonb)`;
 }
 
 export async function revokeKey(sql: Sql, keyId: string): Promise<void> {

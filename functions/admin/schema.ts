@@ -1,28 +1,13 @@
 /** What operators may ask for. */
 import { z } from "zod";
-import { imageQualities, modelKinds, scopes } from "#shared/policy.ts";
+import { amountMicro, keyFields, modelId } from "#shared/key-fields.ts";
+import { imageQualities, modelKinds } from "#shared/policy.ts";
 import { billingKinds, billingReasons } from "../billing/schema.ts";
 
 const accountId = z.uuid();
-const modelId = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$/, "must be letters, digits and . _ : / - (128 at most)");
 const tokens = z.int().min(0).max(100_000_000);
-const limit = z.int().positive().max(2_147_483_647).nullable();
 /** Micro-rupiah for a token or an image; the bound keeps a worst case below 2^53. */
 const priceMicro = z.int().min(0).max(1_000_000_000_000);
-
-/** Micro-rupiah as a decimal string, since a balance can exceed 2^53; the bound is that of `bigint`. */
-const amountMicro = z
-  .string()
-  .regex(/^-?\d{1,18}$/, "must be an integer of micro-rupiah, as a string")
-  .transform(BigInt);
-
-const models = z.array(modelId).min(1).max(100).nullable();
-const expiresAtMs = z.int().positive().max(8_640_000_000_000_000).nullable();
-/** Micro-rupiah that a key may spend in a month. */
-const monthlyBudgetMicro = z
-  .union([amountMicro, z.int().transform(BigInt)])
-  .refine((micro) => micro >= 0n, "must not be negative")
-  .nullable();
 
 export const CreateAccount = z.strictObject({
   email: z.email().max(254),
@@ -33,26 +18,21 @@ export const suspensionReasons = ["operator_decision", "abuse", "security", "unp
 export const SuspendAccount = z.strictObject({ accountId, reason: z.enum(suspensionReasons).default("operator_decision") });
 export const NamedAccount = z.strictObject({ accountId });
 
+const { name, scopes, ...limits } = keyFields;
+
 export const CreateKey = z.strictObject({
   accountId,
-  name: z.string().trim().min(1).max(64),
-  scopes: z.array(z.enum(scopes)).min(1).max(scopes.length),
-  models: models.default(null),
-  expiresAtMs: expiresAtMs.default(null),
-  requestsPerMinute: limit.default(null),
-  tokensPerMinute: limit.default(null),
-  monthlyBudgetMicro: monthlyBudgetMicro.default(null),
+  name,
+  scopes,
+  models: limits.models.default(null),
+  expiresAtMs: limits.expiresAtMs.default(null),
+  requestsPerMinute: limits.requestsPerMinute.default(null),
+  tokensPerMinute: limits.tokensPerMinute.default(null),
+  monthlyBudgetMicro: limits.monthlyBudgetMicro.default(null),
 });
 
 /** Limits that are not given stay; null takes one away. */
-export const ChangeLimits = z.strictObject({
-  keyId: z.uuid(),
-  models: models.optional(),
-  expiresAtMs: expiresAtMs.optional(),
-  requestsPerMinute: limit.optional(),
-  tokensPerMinute: limit.optional(),
-  monthlyBudgetMicro: monthlyBudgetMicro.optional(),
-});
+export const ChangeLimits = z.strictObject({ keyId: z.uuid(), ...z.object(limits).partial().shape });
 export const RevokeKey = z.strictObject({ keyId: z.uuid() });
 
 /** What is added to the customer's credit: negative for a refund, either for an adjustment. */

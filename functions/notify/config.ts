@@ -10,5 +10,9 @@ export const configShape = {
   billingSecret: secret(edgeSecretName("notify", "billing")),
   /** The relay, with its login where it asks for one. */
   smtpUrl: secret("smtp-url", z.url({ protocol: /^smtps?$/ })),
+  accountsUrl: setting("accounts_url", z.url()),
+  accountsSecret: secret(edgeSecretName("notify", "accounts")),
+  /** Where links in mail lead. */
+  dashboardUrl: setting("dashboard_url", z.url()),
   mailFrom: setting("mail_from", z.email()),
 };

@@ -4,6 +4,7 @@ import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import type { Attachment, Mailer } from "#shared/mail.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
+import type { LinkOf } from "./links.ts";
 import { type DueMail, finishMail, queueLowBalanceMail, queueRetirementMail, queueStatementMail, takeMail } from "./queries.ts";
 import type { NotifyAnswer } from "./schema.ts";
 import { templates } from "./templates.ts";
@@ -14,6 +15,8 @@ export interface Deps {
   mailer: Mailer;
   /** The documents that go out with a mail, made now. */
   attachmentsOf(mail: DueMail): Promise<Attachment[]>;
+  /** The link that a mail brings, made now; null where none is wanted any more, and the mail with it. */
+  linkOf: LinkOf;
   log: Log;
 }
 
@@ -30,16 +33,18 @@ const queueMsMax = 5_000;
 const runMsMax = 45_000;
 
 /** A mail goes out at least once: whoever ends between the relay's yes and our note sends it again, with the same id. */
-export function createNotify({ open, mailer, attachmentsOf, log }: Deps): () => Promise<NotifyAnswer> {
+export function createNotify({ open, mailer, attachmentsOf, linkOf, log }: Deps): () => Promise<NotifyAnswer> {
   const exclusively = createSingleFlight(open, "notify");
 
-  async function isSent(mail: DueMail): Promise<boolean> {
+  async function send(mail: DueMail): Promise<"sent" | "failed" | "dropped"> {
     try {
+      const link = await linkOf(mail);
+      if (link === null) return "dropped";
       const attachments = await attachmentsOf(mail);
-      await mailer.send({ to: mail.email, id: mail.id, attachments, ...templates[mail.template](mail) });
-      return true;
+      await mailer.send({ to: mail.email, id: mail.id, attachments, ...templates[mail.template]({ ...mail, link }) });
+      return "sent";
     } catch {
-      return false;
+      return "failed";
     }
   }
 
@@ -64,10 +69,10 @@ export function createNotify({ open, mailer, attachmentsOf, log }: Deps): () => 
       while (performance.now() < deadline && failed < failuresMax) {
         const mail = await takeMail(connection);
         if (!mail) break;
-        const done = await isSent(mail);
-        if (done) sent += 1;
-        else failed += 1;
-        if (done || mail.attempts >= attemptsMax) await finishMail(connection, mail.id);
+        const outcome = await send(mail);
+        if (outcome === "sent") sent += 1;
+        if (outcome === "failed") failed += 1;
+        if (outcome !== "failed" || mail.attempts >= attemptsMax) await finishMail(connection, mail.id);
       }
     } finally {
       if (sent > 0) log({ at: "mail_sent", messages: sent });

@@ -109,6 +109,24 @@ export async function deleteExpiredExports(sql: Sql, runId: string, { liveHours,
   return row!.deleted;
 }
 
+/** Deletes up to `rowsMax` tokens that have expired; answers how many. */
+export async function deleteExpiredTokens(sql: Sql, runId: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`select delete_expired_tokens(${runId}, ${rowsMax}) as deleted`;
+  return row!.deleted;
+}
+
+/** Forgets up to `rowsMax` new addresses that nobody confirmed in time; answers how many. */
+export async function forgetUnconfirmedEmails(sql: Sql, runId: string, hours: number, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ forgotten: number }[]>`select forget_unconfirmed_emails(${runId}, ${hours}, ${rowsMax}) as forgotten`;
+  return row!.forgotten;
+}
+
+/** Closes up to `rowsMax` accounts whose address nobody verified in time; answers how many. */
+export async function closeUnverified(sql: Sql, runId: string, days: number, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ closed: number }[]>`select close_unverified_accounts(${runId}, ${days}, ${rowsMax}) as closed`;
+  return row!.closed;
+}
+
 /** Erases one account that is due, or `more`: up to `rowsMax` of its usage events (right.delete). */
 export async function eraseDueAccount(
   sql: Sql,

@@ -3,8 +3,9 @@
 
 create type abuse_signal as enum ('errors', 'left', 'rate_limit');
 create type account_status as enum ('active', 'suspended', 'closed');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused');
-create type audit_actor as enum ('operator', 'system');
+create type account_token_purpose as enum ('verify_email', 'reset_password', 'change_email', 'cancel_deletion');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused');
+create type audit_actor as enum ('operator', 'system', 'account');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
 create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress', 'too_many');
@@ -13,10 +14,10 @@ create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
-create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement');
+create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
@@ -25,12 +26,26 @@ create type top_up_outcome as enum ('made', 'other_amount', 'too_many_open', 'to
 create type usage_endpoint as enum ('chat.completions', 'completions', 'embeddings', 'images.generations', 'images.edits', 'images.variations');
 create type usage_export_state as enum ('queued', 'building', 'ready', 'failed');
 
+create table account_tokens (
+  hash bytea not null /* statistics 0 */,
+  account_id uuid not null,
+  purpose account_token_purpose not null,
+  expires_at timestamp with time zone not null
+);
+alter table account_tokens add constraint account_tokens_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table account_tokens add constraint account_tokens_hash_length CHECK ((octet_length(hash) = 32));
+alter table account_tokens add constraint account_tokens_pkey PRIMARY KEY (hash);
+create index account_tokens_account ON account_tokens USING btree (account_id);
+create index account_tokens_expires ON account_tokens USING btree (expires_at);
+
 create table accounts (
   id uuid not null default uuidv7(),
   status account_status not null default 'active'::account_status,
   closed_at timestamp with time zone,
   audit_alias uuid not null default gen_random_uuid(),
-  changed_xid xid8 not null
+  changed_xid xid8 not null,
+  sessions_from timestamp with time zone,
+  reopens_as account_status
 );
 CREATE TRIGGER accounts_forget_audit_subject AFTER DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION forget_audit_subject();
 CREATE TRIGGER accounts_note_change BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION note_change();
@@ -38,6 +53,7 @@ CREATE TRIGGER accounts_refuse_untold_deletion BEFORE DELETE ON accounts FOR EAC
 alter table accounts add constraint accounts_audit_alias_key UNIQUE (audit_alias);
 alter table accounts add constraint accounts_closed_has_time CHECK (((status = 'closed'::account_status) = (closed_at IS NOT NULL)));
 alter table accounts add constraint accounts_pkey PRIMARY KEY (id);
+alter table accounts add constraint accounts_reopens_when_closed CHECK (((reopens_as IS NULL) OR ((status = 'closed'::account_status) AND (reopens_as <> 'closed'::account_status))));
 create index accounts_changed ON accounts USING btree (changed_xid);
 create index accounts_closed ON accounts USING btree (closed_at) WHERE (status = 'closed'::account_status);
 
@@ -428,14 +444,22 @@ create table persons (
   account_id uuid not null,
   email text not null /* statistics 0 */,
   name text /* statistics 0 */,
-  password_hash text /* statistics 0 */
+  password_hash text /* statistics 0 */,
+  email_verified_at timestamp with time zone,
+  new_email text /* statistics 0 */,
+  new_email_at timestamp with time zone
 ) partition by hash (account_id);
 CREATE TRIGGER persons_note_rewrite AFTER DELETE OR UPDATE ON persons FOR EACH ROW EXECUTE FUNCTION note_person_rewrite();
 alter table persons add constraint persons_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table persons add constraint persons_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254)));
 alter table persons add constraint persons_name_length CHECK ((length(name) <= 128));
+alter table persons add constraint persons_new_email_has_time CHECK (((new_email IS NULL) = (new_email_at IS NULL)));
+alter table persons add constraint persons_new_email_length CHECK (((length(new_email) >= 3) AND (length(new_email) <= 254)));
+alter table persons add constraint persons_password_hash_form CHECK ((password_hash ~ '^\$argon2id\$v=19\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[A-Za-z0-9+/]{22,86}\$[A-Za-z0-9+/]{43,86}$'::text));
 alter table persons add constraint persons_password_hash_length CHECK ((length(password_hash) <= 256));
 alter table persons add constraint persons_pkey PRIMARY KEY (account_id);
+create index persons_new_email_at ON ONLY public.persons USING btree (new_email_at) WHERE (new_email IS NOT NULL);
+create index persons_unverified ON ONLY public.persons USING btree (account_id) WHERE ((email_verified_at IS NULL) AND (password_hash IS NOT NULL));
 
 create table prices (
   version integer not null generated always as identity,
@@ -582,6 +606,28 @@ create index usage_exports_account ON usage_exports USING btree (account_id, cre
 create index usage_exports_created ON usage_exports USING btree (created_at);
 create index usage_exports_turn ON usage_exports USING btree (turn_at) WHERE (state = ANY (ARRAY['queued'::usage_export_state, 'building'::usage_export_state]));
 
+create function account_ask_email(uuid,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7c92e1363ad5
+create function account_ask_mail(text,account_token_purpose) returns void language plpgsql security definer set search_path=public, pg_temp; -- cb832a039767
+create function account_change_key(uuid,uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 614c416116ce
+create function account_close(uuid,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 96cfdd6a2e6e
+create function account_confirm_email(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 2bf0c1f8d38a
+create function account_copy_page(uuid,text,text,integer) returns SETOF text language plpgsql security definer set search_path=public, pg_temp; -- 5609ac5d7368
+create function account_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 54efc7fc1dc7
+create function account_credentials(text,uuid,bytea,account_token_purpose) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 01700df0c014
+create function account_end_sessions(uuid) returns void language sql security definer set search_path=public, pg_temp; -- cbb47d893fed
+create function account_key_use(uuid,integer) returns TABLE(key_id uuid, last_call uuid, oldest uuid) language sql security definer set search_path=public, pg_temp; -- 110e14c74f8d
+create function account_keys(uuid) returns TABLE(id uuid, prefix text, name text, scopes text[], models text[], expires_at timestamp with time zone, requests_per_minute integer, tokens_per_minute integer, monthly_budget_micro bigint, revoked_at timestamp with time zone) language sql security definer set search_path=public, pg_temp; -- 28f236aa4d2d
+create function account_mint_token(uuid,account_token_purpose,bytea,interval,interval) returns boolean language sql security definer set search_path=public, pg_temp; -- 2674ec8ff0fd
+create function account_of_email(text) returns uuid language plpgsql set search_path=public, pg_temp; -- 291cb43d9b02
+create function account_profile(uuid) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 228ee18bd652
+create function account_reopen(bytea) returns void language plpgsql security definer set search_path=public, pg_temp; -- b7643b66c915
+create function account_reset_password(bytea,text,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 4abed8eb85aa
+create function account_revoke_key(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- a71a94036da9
+create function account_rotate_key(uuid,uuid,bytea,text,interval,integer,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- e2cbdeecadac
+create function account_set_name(uuid,text) returns void language sql security definer set search_path=public, pg_temp; -- e4b3c3b4f667
+create function account_set_password(uuid,text,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- a0e509a65159
+create function account_sign_up(text,text,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- ddd321c9fbfb
+create function account_verify_email(bytea,text,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- ff21d13d1b49
 create function act_as(uuid) returns void language plpgsql set search_path=public, pg_temp; -- b9ffd5687a03
 create function act_as_operator(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- dcff842e38e8
 create function acting_operator() returns uuid language sql set search_path=public, pg_temp; -- 4c8dcb4eb71c
@@ -613,6 +659,7 @@ create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql s
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
 create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
+create function append_account_audit(audit_action,uuid,uuid) returns void language sql set search_path=public, pg_temp; -- c3baf54bdbc6
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
 create function arm_balance_alert() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 563197a39dfd
 create function audit_commitment(uuid,uuid) returns bytea language sql set search_path=public, pg_temp; -- 521d034823e8
@@ -625,6 +672,7 @@ create function balance_at(uuid,timestamp with time zone) returns bigint languag
 create function balance_micro(uuid) returns bigint language sql set search_path=public, pg_temp; -- ce6c5f8c9df1
 create function begin_audit_seal() returns record language plpgsql security definer set search_path=public, pg_temp set lock_timeout=100ms; -- 7a05fc2ea9d0
 create function begin_purge_run(integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 834817f7698e
+create function begin_session(uuid,text,text) returns double precision language plpgsql security definer set search_path=public, pg_temp; -- d1902951f680
 create function billing_events_between(uuid,timestamp with time zone,timestamp with time zone) returns TABLE(created_at timestamp with time zone, kind billing_kind, reason billing_reason, amount_micro bigint) language sql security definer set search_path=public, pg_temp; -- 7b619d2bde61
 create function book_late_event() returns trigger language plpgsql set search_path=public, pg_temp; -- 32613d929900
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
@@ -635,6 +683,7 @@ create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,in
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- ee07d431f1a8
 create function close_expired_leases_of(uuid) returns integer language plpgsql set search_path=public, pg_temp; -- b1727cd8f1da
 create function close_leases(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 7b086b49d208
+create function close_unverified_accounts(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3742b51fdb39
 create function complete_audit_row() returns trigger language plpgsql set search_path=public, pg_temp; -- 39c2b3bdb5a3
 create function confirm_purge_gap(text) returns void language plpgsql set search_path=public, pg_temp; -- 7c4a9d6801bf
 create function count_ended_lease() returns trigger language plpgsql set search_path=public, pg_temp; -- 61bc8b9aa5da
@@ -648,20 +697,25 @@ create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function delete_expired_exports(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- e54c434388a2
 create function delete_expired_logins(uuid,purge_step,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8535291fe3d6
+create function delete_expired_tokens(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 5b94b8f267f1
 create function disable_operator(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 296a09de29c7
 create function drop_due_usage_slice(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 482501c4996d
+create function end_of_sessions() returns timestamp with time zone language sql set search_path=public, pg_temp; -- 27b6e321c850
 create function end_usage_exports(integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 2d1ab1a004c4
 create function enrol_operator(bytea,bytea,bytea,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- c65def04e01f
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- 29e6139b8749
+create function expect_room_for_key(uuid,integer,integer) returns void language plpgsql set search_path=public, pg_temp; -- 260183770930
 create function find_operator_credential(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- cb9c812a5900
 create function find_operator_invite(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9d1d8c3acec3
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
 create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 90f859b4ab90
+create function forfeit_key(uuid,timestamp with time zone) returns uuid language sql set search_path=public, pg_temp; -- 72fade4b3433
 create function forget_audit_subject() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- e92ade965312
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
+create function forget_unconfirmed_emails(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 32c29c5ed20e
 create function grant_signup_credit(uuid,bigint) returns uuid language plpgsql set search_path=public, pg_temp; -- 090155a35519
 create function guard_invoice() returns trigger language plpgsql set search_path=public, pg_temp; -- 63cfd4f82b2c
 create function invite_operator(uuid,bytea,boolean,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 57a29032293b
@@ -679,6 +733,7 @@ create function note_person_rewrite() returns trigger language plpgsql security 
 create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
 create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
 create function note_usage_export_part(uuid,integer,text,uuid,bigint,bigint,uuid,uuid,bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- bc2eb1142bc4
+create function note_verified(uuid,bigint) returns void language plpgsql set search_path=public, pg_temp; -- 57901b3640e0
 create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
 create function open_operator_challenge(bytea,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 65cba45037c5
 create function open_operator_session(text,bytea,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- 0319a06007ec
@@ -688,6 +743,7 @@ create function post_taxed_event(uuid,billing_kind,bigint,bigint,billing_reason,
 create function purge_cutoff(uuid,purge_step,integer,integer) returns timestamp with time zone language plpgsql set search_path=public, pg_temp; -- f4649cbd9c51
 create function queue_low_balance_mail(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3460739a3581
 create function queue_mail(uuid,mail_template,uuid,date,smallint) returns void language sql set search_path=public, pg_temp; -- be3bdff0dfc2
+create function queue_mail_once(uuid,mail_template) returns void language sql set search_path=public, pg_temp; -- 37b76f604f04
 create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function queue_statement_mail(integer,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 378682fc1a94
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
@@ -715,7 +771,7 @@ create function sign_in_operator(bytea,bigint,bytea,integer) returns void langua
 create function sign_out_operator(bytea,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 839df4d6ed4f
 create function statement_months(uuid) returns SETOF date language sql security definer set search_path=public, pg_temp; -- 4d1ab3b625e6
 create function statement_start(date) returns timestamp with time zone language sql; -- 4747f6801f9a
-create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9c16c3545949
+create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- b34bbcd20c9a
 create function take_operator_challenge(bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- efb08bf7d903
 create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
 create function take_usage_export_turn() returns SETOF uuid language sql security definer set search_path=public, pg_temp; -- 559f3ff6d40e
@@ -724,9 +780,31 @@ create function usage_by_model(uuid,timestamp with time zone,timestamp with time
 create function usage_is_whole_since(timestamp with time zone) returns boolean language sql set search_path=public, pg_temp; -- 8e8a1b64aa03
 create function usage_slice_name(timestamp with time zone) returns text language sql; -- 5d7e3293c3a2
 create function usage_slice_start(timestamp with time zone) returns timestamp with time zone language sql; -- 66a0319c85ed
+create function use_account_token(bytea,account_token_purpose) returns uuid language plpgsql set search_path=public, pg_temp; -- a18013013d3d
 create function uuidv7_floor(timestamp with time zone) returns uuid language sql; -- 057eac850ce6
 create function void_claimed(idempotency_claims) returns void language plpgsql set search_path=public, pg_temp; -- a7718307bedc
 
+grant execute on function account_ask_email(uuid,text) to epithre_accounts;
+grant execute on function account_ask_mail(text,account_token_purpose) to epithre_accounts;
+grant execute on function account_change_key(uuid,uuid,jsonb) to epithre_accounts;
+grant execute on function account_close(uuid,boolean) to epithre_accounts;
+grant execute on function account_confirm_email(bytea) to epithre_accounts;
+grant execute on function account_copy_page(uuid,text,text,integer) to epithre_accounts;
+grant execute on function account_create_key(uuid,bytea,text,text,text[],text[],timestamp with time zone,integer,integer,bigint,integer,integer) to epithre_accounts;
+grant execute on function account_credentials(text,uuid,bytea,account_token_purpose) to epithre_accounts;
+grant execute on function account_end_sessions(uuid) to epithre_accounts;
+grant execute on function account_key_use(uuid,integer) to epithre_accounts;
+grant execute on function account_keys(uuid) to epithre_accounts;
+grant execute on function account_mint_token(uuid,account_token_purpose,bytea,interval,interval) to epithre_accounts;
+grant execute on function account_profile(uuid) to epithre_accounts;
+grant execute on function account_reopen(bytea) to epithre_accounts;
+grant execute on function account_reset_password(bytea,text,bigint) to epithre_accounts;
+grant execute on function account_revoke_key(uuid,uuid) to epithre_accounts;
+grant execute on function account_rotate_key(uuid,uuid,bytea,text,interval,integer,integer) to epithre_accounts;
+grant execute on function account_set_name(uuid,text) to epithre_accounts;
+grant execute on function account_set_password(uuid,text,text) to epithre_accounts;
+grant execute on function account_sign_up(text,text,text) to epithre_accounts;
+grant execute on function account_verify_email(bytea,text,bigint) to epithre_accounts;
 grant execute on function act_as_operator(bytea) to epithre_admin;
 grant execute on function admin_announce_retirement(text,timestamp with time zone,interval) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
@@ -762,6 +840,7 @@ grant execute on function balance_alert(uuid) to epithre_billing;
 grant execute on function balance_at(uuid,timestamp with time zone) to epithre_billing;
 grant execute on function begin_audit_seal() to epithre_audit_seal;
 grant execute on function begin_purge_run(integer) to epithre_purge;
+grant execute on function begin_session(uuid,text,text) to epithre_accounts;
 grant execute on function billing_events_between(uuid,timestamp with time zone,timestamp with time zone) to epithre_billing;
 grant execute on function book_usage_slice(uuid) to epithre_purge;
 grant execute on function cancel_invoice(uuid,uuid) to epithre_billing;
@@ -770,6 +849,7 @@ grant execute on function captured_tokens(interval) to epithre_reconcile;
 grant execute on function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) to epithre_usage_record;
 grant execute on function close_expired_leases(integer) to epithre_billing;
 grant execute on function close_leases(uuid,integer) to epithre_purge;
+grant execute on function close_unverified_accounts(uuid,integer,integer) to epithre_purge;
 grant execute on function create_operator(text) to epithre_admin;
 grant execute on function delete_due_audit_days(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_operators(uuid,integer,integer,integer) to epithre_purge;
@@ -777,6 +857,7 @@ grant execute on function delete_due_rows(uuid,purge_step,integer,integer,intege
 grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_exports(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_logins(uuid,purge_step,integer) to epithre_purge;
+grant execute on function delete_expired_tokens(uuid,integer) to epithre_purge;
 grant execute on function disable_operator(uuid) to epithre_admin;
 grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_purge;
 grant execute on function end_usage_exports(integer,integer) to epithre_export;
@@ -789,6 +870,7 @@ grant execute on function finish_purge_run(uuid,integer) to epithre_purge;
 grant execute on function finish_usage_export(uuid,integer) to epithre_export;
 grant execute on function forget_idle_rates() to epithre_key_auth;
 grant execute on function forget_key_use(uuid,integer) to epithre_purge;
+grant execute on function forget_unconfirmed_emails(uuid,integer,integer) to epithre_purge;
 grant execute on function invite_operator(uuid,bytea,boolean,integer) to epithre_admin;
 grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
@@ -829,7 +911,7 @@ grant maintain on persons_4 to epithre_purge;
 grant maintain on persons_5 to epithre_purge;
 grant maintain on persons_6 to epithre_purge;
 grant maintain on persons_7 to epithre_purge;
-grant select (id, status, changed_xid) on accounts to epithre_key_auth;
+grant select (id, status, changed_xid, sessions_from) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
 grant select on invoices to epithre_billing;

@@ -21,6 +21,7 @@ export const databaseFunctions = [
   "notify",
   "reconcile",
   "audit-seal",
+  "accounts",
 ] as const satisfies FunctionName[];
 
 export type DatabaseFunction = (typeof databaseFunctions)[number];

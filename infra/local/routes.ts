@@ -26,6 +26,8 @@ export const publicRoutes: readonly PublicRoute[] = [
   { path: "/.well-known/epithre-receipt-keys.json", to: "export", query: [], streams: false },
   { path: "/v1/prices", to: "billing", query: [], streams: false },
   { path: "/v1/billing/*", to: "billing", query: ["limit", "cursor"], streams: false },
+  { path: "/v1/account", to: "accounts", query: [], streams: false },
+  { path: "/v1/account/*", to: "accounts", query: [], streams: false },
   { path: "/v1/*", to: "proxy", query: [], streams: true },
   { path: "/", to: "dashboard", query: ["lang"], streams: false },
   { path: "/dashboard", to: "dashboard", query: ["lang"], streams: false },

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { rotatedDigestChain } from "#shared/digest-chain.ts";
 import { flow } from "#shared/flow.ts";
 import { openSession, withDatabase } from "#infra/operators/operators.ts";
-import { makeReceiptKey } from "#infra/receipts/key.ts";
+import { makeReceiptKey, publicKeyOf } from "#infra/receipts/key.ts";
 import { type Backends, realBackends, simulatedBackends } from "./backends.ts";
 import { startCron } from "./cron.ts";
 import { clearDataFolder, type DataFolder, endLeftProcesses, explainFileError, openDataFolder, processFolder } from "./data-folder.ts";
@@ -102,6 +102,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     await step("simulated backend", () => processes.start([definition], parts));
   }
   const settings = JSON.stringify(backends.settings);
+  const sessionKey = await secrets.value("session-key", makeReceiptKey);
   const definitions = await describeFunctions(stack, {
     appDir,
     dataDir,
@@ -109,6 +110,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     knownSecrets: {
       ...database.secrets,
       "smtp-url": `smtp://127.0.0.1:${mail.port}`,
+      "session-key": sessionKey,
       "object-store-login": store.login,
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
       "audit-key": await secrets.value("audit-key", makeReceiptKey),
@@ -117,6 +119,10 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     settings: {
       proxy: { backends: settings },
       reconcile: { backends: settings },
+      "key-auth": { session_keys: JSON.stringify([publicKeyOf(sessionKey)]) },
+      // The gateway here takes off what a caller says of itself.
+      accounts: { client_address_header: "x-forwarded-for" },
+      notify: { dashboard_url: `${gateway.url}/dashboard/` },
       // A passkey answers to names only, never to an address.
       admin: { console_url: `${gateway.url.replace("127.0.0.1", "localhost")}/function/admin/console/` },
       export: { object_store_url: store.url, object_store_bucket: store.bucket },

@@ -64,6 +64,7 @@ async function notify(): Promise<unknown> {
     open: () => connect({ url: db.urlFor("notify"), connections: 1 }),
     mailer,
     attachmentsOf: createAttachments(client),
+    linkOf: async () => "",
     log: createLog("notify", (line) => lines.push(line)),
   });
   const response = await handler(new Request("http://notify/", { method: "POST" }));

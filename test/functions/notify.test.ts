@@ -32,9 +32,11 @@ afterEach(async () => {
 
 const open = (): Sql => connect({ url: db.urlFor("notify"), connections: 1 });
 
+const linkOf = async () => "https://epithre.example/dashboard/";
+
 /** A replica; calling it is the schedule's call. */
 function createNotifier(by: Mailer) {
-  const handler = createHandler({ open, mailer: by, attachmentsOf: async () => [], log: createLog("notify", (line) => lines.push(line)) });
+  const handler = createHandler({ open, mailer: by, attachmentsOf: async () => [], linkOf, log: createLog("notify", (line) => lines.push(line)) });
   return async () => {
     const response = await handler(new Request("http://notify/", { method: "POST" }));
     return { status: response.status, body: (await response.json()) as any };
@@ -203,7 +205,7 @@ describe("notify()", () => {
   });
 
   test("answers its one route only", async () => {
-    const handler = createHandler({ open, mailer, attachmentsOf: async () => [], log: () => {} });
+    const handler = createHandler({ open, mailer, attachmentsOf: async () => [], linkOf, log: () => {} });
     expect((await handler(new Request("http://notify/"))).status).toBe(405);
     expect((await handler(new Request("http://notify/outbox", { method: "POST" }))).status).toBe(404);
   });

@@ -32,6 +32,7 @@ async function addPerson(usageEvents = 3): Promise<Person> {
   const email = `${randomBytes(8).toString("hex")}@example.com`;
   await db.sql`insert into persons (account_id, email, name) values (${accountId}, ${email}, ${name})`;
   await db.sql`insert into outbox (account_id, template) values (${accountId}, 'welcome')`;
+  await db.sql`insert into account_tokens values (${randomBytes(32)}, ${accountId}, 'reset_password', now() + interval '1 hour')`;
   await db.sql`insert into balance_alerts (account_id, threshold_micro) values (${accountId}, 1)`;
   await db.sql`update balances set leased_micro = 70 where account_id = ${accountId}`;
   await db.sql`

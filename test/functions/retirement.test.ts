@@ -64,7 +64,7 @@ async function mailSent(): Promise<Mail[]> {
   const sent: Mail[] = [];
   const mailer = { send: async (mail: Mail) => void sent.push(mail), close() {} };
   const open = () => connect({ url: db.urlFor("notify"), connections: 1 });
-  const handler = createNotify({ open, mailer, attachmentsOf: async () => [], log: () => {} } as Parameters<typeof createNotify>[0]);
+  const handler = createNotify({ open, mailer, attachmentsOf: async () => [], linkOf: async () => "", log: () => {} } as Parameters<typeof createNotify>[0]);
   expect((await handler(new Request("http://notify/", { method: "POST" }))).status).toBe(200);
   return sent;
 }

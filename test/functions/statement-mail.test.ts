@@ -225,7 +225,7 @@ describe("notify()", () => {
     let away = true;
     const post = billingPost();
     const attachmentsOf = createAttachments({ post: (path, body) => (away ? Promise.reject(new Error("away")) : post(path, body)) });
-    const run = async () => (await createNotify({ open, mailer, attachmentsOf, log: createLog("notify", (line) => lines.push(line)) })(new Request("http://notify/", { method: "POST" }))).json();
+    const run = async () => (await createNotify({ open, mailer, linkOf: async () => "", attachmentsOf, log: createLog("notify", (line) => lines.push(line)) })(new Request("http://notify/", { method: "POST" }))).json();
 
     expect(await run()).toEqual({ sent: 0, failed: 1 });
     expect(relay.taken).toEqual([]);
