@@ -3,7 +3,7 @@ import type { DatabasePool } from "#shared/db-pool.ts";
 import { createMerkleTree, type MerkleTreeBegun } from "#shared/merkle.ts";
 import type { ExportRow } from "./file-queries.ts";
 import { idRange } from "./range.ts";
-import { eachRecord, headerLine, pageBytesMax, timedRecords } from "./records.ts";
+import { eachRecord, endsOf, headerLine, pageBytesMax } from "./records.ts";
 import { Filters } from "./schema.ts";
 import { createPageAfter, type Page } from "./usage-pages.ts";
 
@@ -32,11 +32,11 @@ export async function gatherPart(database: DatabasePool, row: ExportRow, room: B
   let length = isFirst ? headerLine.copy(room) : 0;
   while (cursorId !== null && length + pageBytesMax <= room.length) {
     const { found, endId }: Page = await pageAfter(cursorId);
-    const records = timedRecords(found, room.subarray(length));
-    eachRecord(records, (from, end) => tree.addFrom(records.bytes, from, end));
-    length += records.bytes.length;
-    firstId ??= records.firstId;
-    lastId = records.lastId ?? lastId;
+    eachRecord(found, (from, end) => tree.addFrom(found, from, end));
+    length += found.copy(room, length);
+    const ends = endsOf(found);
+    firstId ??= ends.firstId;
+    lastId = ends.lastId ?? lastId;
     cursorId = endId;
   }
   return { bytes: room.subarray(0, length), cursorId, firstId, lastId, begun: tree.begun() };

@@ -12,6 +12,7 @@ import { VerdictsAnswer } from "../key-auth/schema.ts";
 import { configShape } from "./config.ts";
 import { createFileBuild } from "./file-build.ts";
 import { createHandler } from "./handler.ts";
+import { statementTimeoutMs } from "./queries.ts";
 
 /** Bytes. What a request for a file says is the longest body. */
 const bodyBytesMax = 1024;
@@ -22,7 +23,7 @@ const storeFolder = "usage-exports/";
 run(async () => {
   const config = readConfig(configShape);
   const log = createLog("export");
-  const database = createDatabasePool({ url: config.databaseUrl, log });
+  const database = createDatabasePool({ url: config.databaseUrl, log, statementTimeoutMs });
   const keyAuth = createInternalClient({ from: "export", to: "key-auth", url: config.keyAuthUrl, edgeSecret: config.keyAuthSecret });
   const s3 = createS3Client({ url: config.objectStoreUrl, region: config.objectStoreRegion, login: config.objectStoreLogin });
   const store = createObjectStore(s3, config.objectStoreBucket, storeFolder);

@@ -9,8 +9,11 @@ export const pageRows = 2500;
 /** Events that one piece of a sum looks at, in as short a time: they fit into the working memory of a query. */
 export const chunkRows = 20_000;
 
-/** Milliseconds. Dropping a slice waits for its readers, and inserts wait behind it: a page never reads for long. */
-const pageTimeoutMs = 900;
+/**
+ * Milliseconds that a statement of export may take, of the pool's connections. Dropping a slice waits for its readers, and
+ * inserts wait behind it: nothing here reads for long. Each is a transaction of its own, at one round trip.
+ */
+export const statementTimeoutMs = 900;
 
 /** What was found in a range, and the last event that was looked at; null when all of the range was. */
 export interface Piece<Found> {
@@ -19,35 +22,34 @@ export interface Piece<Found> {
 }
 
 /**
- * Of the next `pageRows` events of the account in the order of their ids, those that the filters take: a record without
- * its time for each, with line feeds between. Nothing in it needs quotes: names of models are of one form (models_name_form).
+ * Of the next `pageRows` events of the account in the order of their ids, those that the filters take: a record of the CSV
+ * for each (records.ts), with its line end. Nothing in it needs quotes: names of models are of one form (models_name_form).
  */
-export function findUsagePage(sql: Sql, accountId: string, { afterId, lastId }: IdRange, filters: Filters): Promise<Piece<Buffer>> {
-  return shortly(sql, async (transaction) => {
-    const [[found, endId]] = (await transaction`
-      with scanned as (
-        select * from usage_events
-        where account_id = ${accountId} and id > ${afterId} and id <= ${lastId}
-        order by id
-        limit ${pageRows}
-      )
-      select
-        coalesce((
-          select string_agg(
-            concat_ws(
-              ',', u.id, u.key_id, m.name, u.endpoint, u.status, u.prompt_tokens, u.cached_tokens, u.completion_tokens,
-              u.reasoning_tokens, u.images, u.cost_micro * 0.000001, u.latency_ms, u.price_version
-            ),
-            E'\n' order by u.id
-          )
-          from scanned u
-          join models m on m.id = u.model_id
-          where ${matching(sql, filters)}
-        ), '') as found,
-        (select id from scanned order by id offset ${pageRows - 1}) as "endId"
-    `.raw()) as unknown as [[Buffer, Buffer | null]];
-    return { found, endId: endId && endId.toString("latin1") };
-  });
+export async function findUsagePage(sql: Sql, accountId: string, { afterId, lastId }: IdRange, filters: Filters): Promise<Piece<Buffer>> {
+  const [[found, endId]] = (await sql`
+    with scanned as (
+      select * from usage_events
+      where account_id = ${accountId} and id > ${afterId} and id <= ${lastId}
+      order by id
+      limit ${pageRows}
+    )
+    select
+      coalesce((
+        select string_agg(
+          concat_ws(
+            ',', to_char(uuid_extract_timestamp(u.id), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), u.id, u.key_id, m.name, u.endpoint,
+            u.status, u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.reasoning_tokens, u.images,
+            u.cost_micro * 0.000001, u.latency_ms, u.price_version
+          ),
+          E'\r\n' order by u.id
+        ) || E'\r\n'
+        from scanned u
+        join models m on m.id = u.model_id
+        where ${matching(sql, filters)}
+      ), '') as found,
+      (select id from scanned order by id offset ${pageRows - 1}) as "endId"
+  `.raw()) as unknown as [[Buffer, Buffer | null]];
+  return { found, endId: endId && endId.toString("latin1") };
 }
 
 /** What some events come to, told apart by what was asked. */
@@ -71,7 +73,7 @@ export interface UsageSums {
 }
 
 /** Sums of the next `chunkRows` events of the account in the order of their ids, of those that the filters take. */
-export function sumUsageChunk(
+export async function sumUsageChunk(
   sql: Sql,
   accountId: string,
   { afterId, lastId }: IdRange,
@@ -80,44 +82,42 @@ export function sumUsageChunk(
   stepsPerE: number,
 ): Promise<Piece<UsageSums[]>> {
   const by = (dimension: Dimension) => groupBy.includes(dimension);
-  return shortly(sql, async (transaction) => {
-    const [chunk] = await transaction<Piece<UsageSums[]>[]>`
-      with scanned as (
-        select * from usage_events
-        where account_id = ${accountId} and id > ${afterId} and id <= ${lastId}
-        order by id
-        limit ${chunkRows}
-      ),
-      steps as (
-        select
-          ${by("day") ? sql`uuid_extract_timestamp(u.id)::date` : sql`null::date`} as day,
-          ${by("model") ? sql`m.name` : sql`null::text`} as model,
-          ${by("key_id") ? sql`u.key_id` : sql`null::uuid`} as key_id,
-          case when u.status < 400 then floor(ln(greatest(u.latency_ms, 1)::float8) * ${stepsPerE}::float8)::integer end as step,
-          count(*) as requests, count(*) filter (where u.status >= 400) as errors, sum(u.prompt_tokens) as prompt_tokens,
-          sum(u.cached_tokens) as cached_tokens, sum(u.completion_tokens) as completion_tokens,
-          sum(u.reasoning_tokens) as reasoning_tokens, sum(u.images) as images, sum(u.cost_micro) as cost_micro
-        from scanned u
-        join models m on m.id = u.model_id
-        where ${matching(sql, filters)}
-        group by 1, 2, 3, 4
-      ),
-      sums as (
-        select
-          day, model, key_id as "keyId", sum(requests) as requests, sum(errors) as errors, sum(prompt_tokens) as "promptTokens",
-          sum(cached_tokens) as "cachedTokens", sum(completion_tokens) as "completionTokens",
-          sum(reasoning_tokens) as "reasoningTokens", sum(images) as images, sum(cost_micro)::text as "costMicro",
-          coalesce(array_agg(step) filter (where step is not null), '{}') as "latencySteps",
-          coalesce(array_agg(requests) filter (where step is not null), '{}') as "latencyCounts"
-        from steps
-        group by 1, 2, 3
-      )
+  const [chunk] = await sql<Piece<UsageSums[]>[]>`
+    with scanned as (
+      select * from usage_events
+      where account_id = ${accountId} and id > ${afterId} and id <= ${lastId}
+      order by id
+      limit ${chunkRows}
+    ),
+    steps as (
       select
-        (select coalesce(json_agg(sums), '[]') from sums) as found,
-        (select id from scanned order by id offset ${chunkRows - 1}) as "endId"
-    `;
-    return chunk!;
-  });
+        ${by("day") ? sql`uuid_extract_timestamp(u.id)::date` : sql`null::date`} as day,
+        ${by("model") ? sql`m.name` : sql`null::text`} as model,
+        ${by("key_id") ? sql`u.key_id` : sql`null::uuid`} as key_id,
+        case when u.status < 400 then floor(ln(greatest(u.latency_ms, 1)::float8) * ${stepsPerE}::float8)::integer end as step,
+        count(*) as requests, count(*) filter (where u.status >= 400) as errors, sum(u.prompt_tokens) as prompt_tokens,
+        sum(u.cached_tokens) as cached_tokens, sum(u.completion_tokens) as completion_tokens,
+        sum(u.reasoning_tokens) as reasoning_tokens, sum(u.images) as images, sum(u.cost_micro) as cost_micro
+      from scanned u
+      join models m on m.id = u.model_id
+      where ${matching(sql, filters)}
+      group by 1, 2, 3, 4
+    ),
+    sums as (
+      select
+        day, model, key_id as "keyId", sum(requests) as requests, sum(errors) as errors, sum(prompt_tokens) as "promptTokens",
+        sum(cached_tokens) as "cachedTokens", sum(completion_tokens) as "completionTokens",
+        sum(reasoning_tokens) as "reasoningTokens", sum(images) as images, sum(cost_micro)::text as "costMicro",
+        coalesce(array_agg(step) filter (where step is not null), '{}') as "latencySteps",
+        coalesce(array_agg(requests) filter (where step is not null), '{}') as "latencyCounts"
+      from steps
+      group by 1, 2, 3
+    )
+    select
+      (select coalesce(json_agg(sums), '[]') from sums) as found,
+      (select id from scanned order by id offset ${chunkRows - 1}) as "endId"
+  `;
+  return chunk!;
 }
 
 /** The event of this request, if it is the account's own. */
@@ -153,17 +153,4 @@ function matching(sql: Sql, { model, key_id: keyId, endpoint, status }: Filters)
     ${endpoint === undefined ? sql`` : sql`and u.endpoint = ${endpoint}`}
     ${status === undefined ? sql`` : sql`and u.status / 100 = ${Number(status[0])}`}
   `;
-}
-
-/** In a transaction that is over in less than a second, done or not. */
-function shortly<T>(sql: Sql, query: (transaction: Sql) => Promise<T>): Promise<T> {
-  return sql.begin("read only", async (begun) => {
-    const transaction = begun as unknown as Sql;
-    // Both are sent at once: a page costs one round trip less.
-    const [, answer] = await Promise.all([
-      transaction`select set_config('statement_timeout', ${String(pageTimeoutMs)}, true)`,
-      query(transaction),
-    ]);
-    return answer;
-  }) as Promise<T>;
 }

@@ -22,7 +22,7 @@ export function nearFirst<Found>(lastId: string, pieceUpTo: (afterId: string, la
   };
 }
 
-/** Lines of the CSV without their times. A page may have none and not be the last: its events are others than the filters ask for. */
+/** Records of the CSV. A page may have none and not be the last: its events are others than the filters ask for. */
 export type PageAfter = PieceAfter<Buffer>;
 export type Page = Piece<Buffer>;
 

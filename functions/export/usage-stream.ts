@@ -1,6 +1,6 @@
 /** The usage log as a stream of bytes that reads on only as fast as the caller takes it. */
 import { EpithreError } from "#shared/errors.ts";
-import { headerLine, timedRecords } from "./records.ts";
+import { headerLine } from "./records.ts";
 import type { Page, PageAfter } from "./usage-pages.ts";
 
 /** Milliseconds. A caller that has not taken all by then gives its place to others, and goes on by cursor. */
@@ -19,18 +19,15 @@ export interface UsageStreamOptions {
  * errors, so that the response breaks off: a clean end would say that this was all (right.export).
  */
 export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsMax }: UsageStreamOptions): ReadableStream<Uint8Array> {
-  let next: Promise<Page> | undefined;
+  let page = firstPage;
+  let heading: Buffer | undefined = headerLine;
   let timer: NodeJS.Timeout;
+  let isOver = false;
 
   function end(): void {
+    isOver = true;
     clearTimeout(timer);
     onEnd();
-  }
-
-  /** Asks for the next page before anything is made of this one: the database works meanwhile. */
-  function readOn({ endId }: Page): void {
-    next = endId === null ? undefined : pageAfter(endId);
-    next?.catch(() => {});
   }
 
   return new ReadableStream<Uint8Array>(
@@ -42,12 +39,17 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
         }, timeoutMs);
       },
       async pull(controller) {
+        controller.enqueue(heading ? Buffer.concat([heading, page.found]) : page.found);
+        heading = undefined;
         try {
-          const bytes = next ? await nextBytes() : firstBytes();
-          if (bytes.length > 0) controller.enqueue(bytes);
-          if (next) return;
-          end();
-          controller.close();
+          do {
+            if (page.endId === null) {
+              end();
+              controller.close();
+              return;
+            }
+            page = await pageAfter(page.endId);
+          } while (page.found.length === 0 && !isOver);
         } catch (thrown) {
           end();
           throw thrown;
@@ -57,20 +59,4 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
     },
     { highWaterMark: 0 },
   );
-
-  function firstBytes(): Buffer {
-    readOn(firstPage);
-    return Buffer.concat([headerLine, timedRecords(firstPage.found).bytes]);
-  }
-
-  /** Of the next page that has any; none of the last one where it has none. */
-  async function nextBytes(): Promise<Buffer> {
-    let bytes: Buffer = Buffer.alloc(0);
-    while (next && bytes.length === 0) {
-      const page = await next;
-      readOn(page);
-      bytes = timedRecords(page.found).bytes;
-    }
-    return bytes;
-  }
 }

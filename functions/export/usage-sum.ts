@@ -1,7 +1,7 @@
 /** What a receipt says of an export's records: how many, from which to which, and the root of the tree over them. */
 import { EpithreError } from "#shared/errors.ts";
 import { createMerkleTree, type InclusionProof } from "#shared/merkle.ts";
-import { eachRecord, requestIdAt, timedRecords } from "./records.ts";
+import { eachRecord, endsOf, requestIdAt } from "./records.ts";
 import type { Page, PageAfter } from "./usage-pages.ts";
 
 export interface UsageSum {
@@ -32,14 +32,15 @@ export async function sumUsage({ afterId, pageAfter, provenId, signal }: UsageSu
   while (page.endId !== null) {
     if (signal.aborted) throw tooLong();
     page = await pageAfter(page.endId);
-    const found = timedRecords(page.found);
+    const { found } = page;
     eachRecord(found, (from, end) => {
       const isProven = provenId !== undefined && requestIdAt(found, from) === provenId;
-      tree.addFrom(found.bytes, from, end, isProven);
-      if (isProven) provenRecord = found.bytes.toString("latin1", from, end);
+      tree.addFrom(found, from, end, isProven);
+      if (isProven) provenRecord = found.toString("latin1", from, end);
     });
-    firstId ??= found.firstId;
-    lastId = found.lastId ?? lastId;
+    const ends = endsOf(found);
+    firstId ??= ends.firstId;
+    lastId = ends.lastId ?? lastId;
   }
   const { size, root, proof } = tree.close();
   return { rows: size, firstId, lastId, root, proven: proof && { record: provenRecord, proof } };

@@ -8,8 +8,6 @@ export interface Filled {
   costMicro: bigint;
   /** SHA-256 of all ids in their order. */
   ids: string;
-  /** `2026-05-31`: of the last event. */
-  lastDay: string;
 }
 
 /** Rows of one statement. */
@@ -33,8 +31,8 @@ export async function fillUsage(sql: Sql, rows: number): Promise<Filled> {
     `;
   }
   await sql`vacuum analyze usage_events`;
-  const [row] = await sql<{ count: bigint; cost: bigint; lastDay: string }[]>`
-    select count(*), sum(cost_micro)::bigint as cost, max(uuid_extract_timestamp(id))::date::text as "lastDay"
+  const [row] = await sql<{ count: bigint; cost: bigint }[]>`
+    select count(*), sum(cost_micro)::bigint as cost
     from usage_events where account_id = ${accountId}
   `;
   if (Number(row!.count) !== rows) throw new Error(`Cannot measure: ${row!.count} rows are stored, not ${rows}`);
@@ -42,5 +40,5 @@ export async function fillUsage(sql: Sql, rows: number): Promise<Filled> {
   await sql<{ id: string }[]>`select id from usage_events where account_id = ${accountId} order by id`.cursor(batch, (some) => {
     for (const { id } of some) ids.push(id);
   });
-  return { accountId, costMicro: row!.cost, ids: hash("sha256", ids.join("")), lastDay: row!.lastDay };
+  return { accountId, costMicro: row!.cost, ids: hash("sha256", ids.join("")) };
 }

@@ -5,7 +5,7 @@ import { uuidv7 } from "#shared/ids.ts";
 import { endpoints } from "#shared/policy.ts";
 import { findUsageEvent, findUsagePage, pageRows } from "../../functions/export/queries.ts";
 import { idRange } from "../../functions/export/range.ts";
-import { record, timedRecords } from "../../functions/export/records.ts";
+import { record } from "../../functions/export/records.ts";
 import type { Filters } from "../../functions/export/schema.ts";
 import { addModel } from "../support/accounts.ts";
 import { firstDayMs, readCsv, refused, startExport, type Person, type TestExport } from "../support/export.ts";
@@ -33,7 +33,7 @@ afterAll(() => running.close());
 
 /** Events of all kinds, of which few are of the rare model. */
 async function addMixed(accountId: string): Promise<void> {
-  const ids = Array.from({ length: events }, (_, index) => uuidv7(firstDayMs + index * 37));
+  const ids = Array.from({ length: events }, (_, index) => uuidv7(firstDayMs + index * 37_003));
   await running.db.sql`
     insert into usage_events
     select e.id, ${accountId}, (${keys}::uuid[])[1 + n % 3], n * 7919 % 10000000, 1 + n % 3, n % 40, n % 5, n % 70, n % 3, n % 2,
@@ -85,16 +85,16 @@ describe("filters", () => {
     let after: string | null = range.afterId;
     while (after !== null) {
       const page = await running.pool.run((sql) => findUsagePage(sql, person.accountId, { ...range, afterId: after! }, { model: "rare-chat" }));
-      seen.push(page.found.length === 0 ? 0 : page.found.toString().split("\n").length);
+      seen.push(page.found.toString().split("\n").length - 1);
       after = page.endId;
     }
     expect(seen).toEqual([2, 3, 0]);
   });
 
   test("write with Postgres what is written for one event here (right.export, keep.usage)", async () => {
-    for (const index of [0, 1, 998, 999, pageRows, events - 1]) {
-      const event = await running.pool.run((sql) => findUsageEvent(sql, person.accountId, all[index]!.request_id!));
-      expect(Object.values(all[index]!).join(",")).toBe(record(event!));
+    for (const row of all.filter((_, index) => index % 61 === 0)) {
+      const event = await running.pool.run((sql) => findUsageEvent(sql, person.accountId, row.request_id!));
+      expect(Object.values(row).join(",")).toBe(record(event!));
     }
   });
 
@@ -135,27 +135,5 @@ describe("filters", () => {
       expect(await refused(response)).toMatchObject({ status: 400, param });
       expect(text).not.toContain(decodeURIComponent(wrong.split("=")[1] || "status=\""));
     }
-  });
-});
-
-describe("timedRecords()", () => {
-  // Up to the year 9999, and many of the same seconds.
-  const time = fc.oneof(fc.integer({ min: 0, max: 253_402_300_799_999 }), fc.integer({ min: firstDayMs, max: firstDayMs + 3_000 }));
-  const id = time.map((timeMs) => uuidv7(timeMs));
-  const line = fc.tuple(id, fc.stringMatching(/^[0-9a-z,.]{0,40}$/)).map(([first, rest]) => `${first},${rest}`);
-
-  test("writes before each line the time of its id, whatever the times are (right.export)", () => {
-    fc.assert(
-      fc.property(fc.array(line, { minLength: 1, maxLength: 20 }), (lines) => {
-        const { bytes, firstId, lastId } = timedRecords(Buffer.from(lines.join("\n")));
-        const timed = lines.map((text) => `${new Date(Number.parseInt(text.slice(0, 8) + text.slice(9, 13), 16)).toISOString()},${text}\r\n`);
-        expect(bytes.toString()).toBe(timed.join(""));
-        expect([firstId, lastId]).toEqual([lines[0]!.slice(0, 36), lines.at(-1)!.slice(0, 36)]);
-        // In room that has something else in it already, and more of it behind.
-        const room = Buffer.alloc(bytes.length + 10, "x");
-        expect(timedRecords(Buffer.from(lines.join("\n")), room).bytes.equals(bytes)).toBe(true);
-        expect(room.subarray(bytes.length).toString()).toBe("xxxxxxxxxx");
-      }),
-    );
   });
 });

@@ -17,6 +17,7 @@ import { createObjectStore, createS3Client, type ObjectStore } from "#shared/obj
 import { createReceiptSigner } from "#shared/receipts.ts";
 import { type BuildAnswer, type BuildDeps, createFileBuild } from "../../functions/export/file-build.ts";
 import { createHandler, type Deps } from "../../functions/export/handler.ts";
+import { statementTimeoutMs } from "../../functions/export/queries.ts";
 import { createHandler as createKeyAuth } from "../../functions/key-auth/handler.ts";
 import { VerdictsAnswer } from "../../functions/key-auth/schema.ts";
 import { addKey, addModel, openAccount } from "./accounts.ts";
@@ -62,7 +63,7 @@ export async function startExport(): Promise<TestExport> {
   const db = await createTestDatabase();
   await addModel(db.sql, "test-chat");
   const keyAuthPool = createDatabasePool({ url: db.urlFor("key-auth"), log });
-  const pool = createDatabasePool({ url: db.urlFor("export"), log });
+  const pool = createDatabasePool({ url: db.urlFor("export"), log, statementTimeoutMs });
   const keyAuth = await serveOnLoopback("key-auth", createKeyAuth({ edgeSecrets: { export: edgeSecret }, database: keyAuthPool, clock: systemClock }));
   const client = clientAt(keyAuth.port);
   const signer = createReceiptSigner(createPrivateKey(makeReceiptKey()));
