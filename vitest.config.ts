@@ -14,7 +14,8 @@ export default defineConfig({
         test: {
           name: "parts",
           include: ["test/**/*.test.ts"],
-          exclude: stackTests,
+          // test/system/run starts those with node:test, and what they talk to.
+          exclude: [...stackTests, "test/system/**"],
           globalSetup: ["test/support/global-setup.ts"],
         },
       },
