@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "puppeteer-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser, openPage, overflows, picture, press, sees } from "../support/browser.ts";
 import { linkTo } from "../support/mailbox.ts";
 import { sharedStack } from "../support/shared-stack.ts";
@@ -24,6 +24,13 @@ afterAll(async () => {
   await browser?.close();
   await stack?.close();
   rmSync(downloads, { recursive: true, force: true });
+});
+
+/** Each test begins logged out, as one browser that all of them share. */
+afterEach(async () => {
+  const { page } = await openPage(browser, stack.dashboardUrl);
+  await page.evaluate(() => localStorage.clear());
+  await page.close();
 });
 
 const password = "four plain words here";
@@ -160,5 +167,176 @@ describe("the dashboard in a browser", () => {
     // What the API refused on purpose is all that the browser complains of.
     expect(complaints.filter((complaint) => !/status of 409/.test(complaint))).toEqual([]);
     await page.close();
+  }, 120_000);
+
+  test("sets a forgotten password by the mail's link, which ends the sessions of all other browsers", async () => {
+    const { page: former, email } = await newcomer();
+    // Another name of this machine is another origin to the browser, with a storage of its own: as good as another browser.
+    const elsewhere = (url: string) => url.replace("127.0.0.1", "localhost");
+    const { page } = await openPage(browser, elsewhere(stack.dashboardUrl));
+    await press(page, "Forgot password");
+    await type(page, "forgot-email", email);
+    await submit(page, "forgot");
+    await sees(page, `If there is something to do for ${email}`);
+    await page.goto(elsewhere(await linkTo(stack, email, "reset_password")));
+    await type(page, "reset-password", "too short");
+    await submit(page, "reset");
+    await sees(page, "A new password needs 12 characters or more.");
+    await type(page, "reset-password", `${password} again`);
+    await submit(page, "reset");
+    await sees(page, "Log out everywhere");
+
+    await submit(former, "name");
+    await sees(former, "Your session has ended. Log in again.");
+    expect(await kept(former)).toEqual(nothing);
+
+    await former.goto("about:blank");
+    await former.goto(stack.dashboardUrl);
+    await type(former, "login-email", email);
+    await type(former, "login-password", password);
+    await submit(former, "login");
+    await sees(former, "E-mail address or password is wrong.");
+    await type(former, "login-password", `${password} again`);
+    await submit(former, "login");
+    await sees(former, "Log out everywhere");
+    await press(former, "Log out everywhere");
+    await sees(former, "You are logged out.");
+    await press(page, "Download copy (JSON)");
+    await sees(page, "Your session has ended. Log in again.");
+    expect(await kept(page)).toEqual(nothing);
+    await page.close();
+    await former.close();
+  }, 60_000);
+
+  test("logs out all tabs of a browser with one, and drops what is no session or has expired (keep.session)", async () => {
+    const { page } = await newcomer();
+    const { page: second } = await openPage(browser, stack.dashboardUrl);
+    await sees(second, "Log out everywhere");
+    await press(page, "Log out");
+    await sees(second, "You are logged out.");
+    await page.close();
+    const expired = `e30.${Buffer.from(JSON.stringify({ exp: 1 })).toString("base64url")}.x`;
+    for (const left of [expired, "no session"]) {
+      await second.evaluate((value) => localStorage.setItem("epithre-session", value), left);
+      await second.reload();
+      await sees(second, "Forgot password");
+      await waitFor("the item to go", async () => (await kept(second)).local.length === 0);
+    }
+    await second.close();
+  }, 60_000);
+
+  test("corrects the address by the link in the mail to the new one, and asks the password for it (right.correct)", async () => {
+    const { page, accountId } = await newcomer();
+    const next = `${randomUUID()}@example.com`;
+    await type(page, "email-input", next);
+    await type(page, "email-password", "not the password");
+    await submit(page, "email");
+    await sees(page, "The password is wrong.");
+    await type(page, "email-password", password);
+    await submit(page, "email");
+    await sees(page, `Waiting for the link in the mail to ${next}`);
+    await openLinkOf(page, next, "change_email");
+    await press(page, "Confirm");
+    await sees(page, "The new address counts from now on.");
+    await sees(page, `Now: ${next}.`);
+    expect((await stack.sql`select email from persons where account_id = ${accountId}`)[0]!.email).toBe(next);
+    await page.close();
+  }, 60_000);
+
+  test("makes a key with all that it may have, and rotates it", async () => {
+    const { page, accountId } = await newcomer();
+    await press(page, "Models, expiry and limits").catch(() => page.locator("#newkey-details summary").click());
+    for (const box of ["chat", "models", "usage"]) await page.locator(`#newkey-scopes [value=${box}]`).click();
+    await page.locator("#newkey-models [value=simulated-chat]").click();
+    await page.$eval("#newkey-expires", (field) => ((field as HTMLInputElement).value = "2099-12-31"));
+    await type(page, "newkey-budget", "a lot");
+    await page.$eval("[name=requests]", (field) => ((field as HTMLInputElement).value = "60"));
+    await page.$eval("[name=tokens]", (field) => ((field as HTMLInputElement).value = "9000"));
+    await type(page, "newkey-name", "narrow");
+    await submit(page, "newkey");
+    await sees(page, "Enter an amount in whole rupiah");
+    await type(page, "newkey-budget", "75.000");
+    const key = await createKey(page, "narrow");
+    const rows = () => stack.sql`
+      select prefix, scopes, monthly_budget_micro::text as budget, requests_per_minute as requests, tokens_per_minute as tokens,
+        expires_at > '2099-12-30' as late, (select array_agg(m.name) from models m where m.id = any (k.models)) as models
+      from api_keys k where account_id = ${accountId} order by id
+    `;
+    const wanted = { scopes: ["usage"], budget: "75000000000", requests: 60, tokens: 9000, late: true };
+    expect((await rows())[0]).toMatchObject({ prefix: key.slice(0, 12), ...wanted });
+    await sees(page, "75,000 a month");
+
+    await press(page, `Rotate: narrow, ${key.slice(0, 12)}`);
+    await page.select("#ask-choice", "0");
+    await click(page, "ask-confirm");
+    await page.waitForFunction((former) => document.getElementById("fresh-key")!.textContent !== former, {}, key);
+    const next = await page.$eval("#fresh-key", (element) => element.textContent!);
+    expect(await rows()).toMatchObject([{ late: false }, { prefix: next.slice(0, 12), ...wanted }]);
+    await page.close();
+  }, 60_000);
+
+  test("runs no script but its own, and makes no markup of text", async () => {
+    const { page } = await openPage(browser, stack.dashboardUrl);
+    const thrown = await page.evaluate(() => {
+      const tries = [
+        () => void (document.createElement("script").textContent = "window.injected = true"),
+        () => void (document.body.innerHTML = "<img src=x onerror='window.injected = true'>"),
+        () => document.body.setAttribute("onclick", "window.injected = true"),
+      ];
+      return tries.map((attempt) => {
+        try {
+          attempt();
+        } catch (error) {
+          return (error as Error).name;
+        }
+      });
+    });
+    expect(thrown).toEqual(["TypeError", "TypeError", "TypeError"]);
+    await page.close();
+
+    // The page as it would be had somebody got markup into it, under the same headers.
+    const injected = await browser.newPage();
+    const refused: string[] = [];
+    injected.on("console", (message) => refused.push(message.text()));
+    await injected.setRequestInterception(true);
+    injected.on("request", async (request) => {
+      if (request.resourceType() !== "document") return void request.continue();
+      const answer = await fetch(request.url());
+      const body = (await answer.text()).replace("<body>", "<body><script>window.injected = true</script><img src=x onerror='window.injected = true'>");
+      const { "content-encoding": _zipped, "content-length": _bytes, ...headers } = Object.fromEntries(answer.headers);
+      await request.respond({ status: answer.status, headers, body });
+    });
+    await injected.goto(stack.dashboardUrl);
+    await sees(injected, "Log in");
+    expect(await injected.evaluate(() => "injected" in window)).toBe(false);
+    expect(refused.filter((text) => text.includes("Content Security Policy")).length).toBeGreaterThan(1);
+    await injected.close();
+  });
+
+  test.each([["desktop", 1280], ["phone", 420]] as const)("fits a %s in light and dark, in both languages", async (device, width) => {
+    for (const scheme of ["light", "dark"] as const) {
+      const { page, complaints, accountId } = await newcomer({ width, scheme });
+      await stack.operator.credit(accountId, ampleMicro);
+      await press(page, "Log out");
+      await sees(page, "You are logged out.");
+      await picture(page, `dashboard-out-${device}-${scheme}`);
+      await press(page, "Create an account");
+      expect(await overflows(page)).toBe(false);
+      await picture(page, `dashboard-signup-${device}-${scheme}`);
+      await page.close();
+
+      const { page: own, complaints: ownComplaints } = await newcomer({ width, scheme });
+      await createKey(own, "A key with a name of some length");
+      await sees(own, "No recent call");
+      expect(await overflows(own)).toBe(false);
+      await picture(own, `dashboard-in-${device}-${scheme}`);
+      await own.locator("[data-language=id]").click();
+      await sees(own, "Keluar di semua tempat");
+      expect(await overflows(own)).toBe(false);
+      await picture(own, `dashboard-in-id-${device}-${scheme}`);
+      expect([...complaints, ...ownComplaints]).toEqual([]);
+      await press(own, "Keluar");
+      await own.close();
+    }
   }, 120_000);
 });
