@@ -34,8 +34,9 @@ export function endSession(why) {
 function follow() {
   const kept = localStorage.getItem(item) ?? "";
   if (kept === token) return;
-  if (kept && leftMs(kept) <= 0) return endSession("ended");
-  use(kept, kept ? "begun" : "left");
+  const isOver = kept !== "" && leftMs(kept) === 0;
+  if (isOver) localStorage.removeItem(item);
+  use(isOver ? "" : kept, isOver ? "ended" : kept ? "begun" : "left");
 }
 
 function use(next, why) {
