@@ -74,7 +74,7 @@ async function openLinkOf(page: Page, email: string, purpose: string): Promise<v
 
 /** A page with an account that is logged in. */
 async function newcomer(options = {}) {
-  const email = `${randomUUID()}@example.com`;
+  const email = `somebody.${randomUUID().slice(0, 8)}@example.com`;
   const watched = await openPage(browser, `${stack.dashboardUrl}?lang=en`, options);
   await signUp(watched.page, email);
   await openLinkOf(watched.page, email, "verify_email");
@@ -100,6 +100,7 @@ describe("the dashboard in a browser", () => {
     const { page, complaints, email, accountId } = await newcomer();
     await stack.operator.credit(accountId, ampleMicro);
     expect(await kept(page)).toEqual(onlySession);
+    await sees(page, "The alert is off.");
     expect(page.url()).not.toContain("verify_email");
     // A reload goes on with the session, and the link's token is nowhere in the history.
     await page.reload();
@@ -142,6 +143,10 @@ describe("the dashboard in a browser", () => {
     const copy = JSON.parse(readFileSync(join(downloads, "epithre-account.json"), "utf8"));
     expect(copy.account_id).toBe(accountId);
     expect(JSON.stringify(copy)).toContain(email);
+    await waitFor("the call to be settled", async () => (await stack.sql`select from usage_events where account_id = ${accountId}`).length === 1);
+    await click(page, "data-usage");
+    const csv = await waitFor("the usage as CSV", () => readdirSync(downloads).find((name) => name.endsWith(".csv")));
+    expect(readFileSync(join(downloads, csv), "utf8")).toContain("simulated-chat");
 
     await type(page, "delete-password", password);
     await submit(page, "delete");
@@ -171,6 +176,21 @@ describe("the dashboard in a browser", () => {
     expect(complaints.filter((complaint) => !/status of 409/.test(complaint))).toEqual([]);
     await page.close();
   }, 120_000);
+
+  test("opens with a key alone, which is in the page's memory only (content.none)", async () => {
+    const { page, complaints } = await openPage(browser, stack.dashboardUrl);
+    await type(page, "key-input", stack.apiKey);
+    await press(page, "Open");
+    await page.waitForSelector("#key-balance:not([hidden])");
+    await sees(page, "The alert is off.");
+    await page.waitForSelector("#playground-form:not([hidden])");
+    expect(await page.content()).not.toContain(stack.apiKey);
+    expect(await kept(page)).toEqual(nothing);
+    await page.reload();
+    await page.waitForSelector("#key-form:not([hidden])");
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
 
   test("sets a forgotten password by the mail's link, which ends the sessions of all other browsers", async () => {
     const { page: former, email } = await newcomer();

@@ -1,7 +1,7 @@
 /** The way into the account: log in, sign up, a forgotten password, and what the links of mails ask for. */
 import { read } from "./api.js";
 import { clearForm, startForm } from "./form.js";
-import { announce, byId } from "./page.js";
+import { byId } from "./page.js";
 import { beginSession, session } from "./session.js";
 import { has, t } from "./text.js";
 
@@ -71,10 +71,9 @@ function mailed(path, email) {
   tell("mailed", { email });
 }
 
-/** A notice that is read, too. */
+/** A notice that has the focus, so that it is read, too. */
 export function tell(word, values) {
   say(word, values);
-  announce(t(word, values));
   byId("access-notice").focus();
 }
 
