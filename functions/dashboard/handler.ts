@@ -8,7 +8,7 @@ export interface Deps {
 }
 
 /** `/dashboard/app.js`, or with a version `/dashboard/0123456789ab/app.js`. */
-const assetPath = /^\/dashboard\/(?:([0-9a-f]{12})\/)?([a-z.]+)$/;
+const assetPath = /^\/dashboard\/(?:([0-9a-f]{12})\/)?([a-z.-]+)$/;
 
 /** A browser asks again each time and mostly hears 304. */
 const revalidate = "no-cache";

@@ -1,8 +1,7 @@
 /** A person's whole way through the product as it is started: from the mail of the signup to the end of the account. */
 import { randomUUID } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { linkTo } from "../support/mailbox.ts";
 import { clientWith, sharedStack } from "../support/shared-stack.ts";
 import type { Stack } from "../support/stack.ts";
 import { waitFor } from "../support/wait.ts";
@@ -26,16 +25,7 @@ async function ask(method: string, path: string, { body, bearer }: { body?: obje
   return { status: response.status, text, body: response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : undefined };
 }
 
-/** Of the newest mail to the person that has a link for it, as it came over SMTP. */
-async function tokenTo(purpose: string): Promise<string> {
-  return waitFor(`mail with ${purpose}`, async () => {
-    await fetch(`${stack.url}/function/notify`, { method: "POST" });
-    const files = readdirSync(stack.mailDir).filter((name) => /^[^.].*\.eml$/.test(name)).sort().reverse();
-    const mails = files.map((name) => readFileSync(join(stack.mailDir, name), "utf8").replaceAll("=\r\n", "").replaceAll("=3D", "="));
-    const mail = mails.find((each) => each.includes(email) && each.includes(`${stack.dashboardUrl}#${purpose}=`));
-    return mail && new RegExp(`#${purpose}=([\\w-]{43})`).exec(mail)![1];
-  });
-}
+const tokenTo = async (purpose: string) => (await linkTo(stack, email, purpose)).split("=")[1]!;
 
 it("leads from the mail of the signup over the first answer to the end of the account (right.access, right.correct, right.delete, keep.session)", async () => {
   expect((await ask("POST", "/v1/account/signup", { body: { email, password, name: "Someone" } })).status).toBe(202);

@@ -1,5 +1,9 @@
-/** Calls of the API, with the person's own key. */
+/** Calls of the API: with the session what concerns the account, with the person's own key all else. */
+import { endSession, session, sessionSignal } from "./session.js";
 import { has, t } from "./text.js";
+
+/** Takes a session; the last two take a key as well, where there is no session. */
+const ofAccount = /^\/v1\/(account|billing|usage)\b/;
 
 /** The key that was opened. It lives here and nowhere else: no storage, no address, no field. */
 let apiKey = "";
@@ -20,15 +24,21 @@ export class ApiError extends Error {
   }
 }
 
-/** The response of a call that succeeded; otherwise throws ApiError, or AbortError when `signal` or setKey ended it. */
+/**
+ * The response of a call that succeeded; otherwise throws ApiError, or AbortError when `signal`, another key or the end
+ * of the session ended it.
+ */
 export async function call(path, { method, body, headers, signal, accept = "application/json" } = {}) {
+  const own = ofAccount.test(path) ? session() : "";
+  const credential = own || apiKey;
+  const inUse = own ? sessionSignal() : keyInUse.signal;
   let response;
   try {
     response = await fetch(path, {
       method: method ?? (body ? "POST" : "GET"),
-      headers: { authorization: `Bearer ${apiKey}`, accept, ...(body && { "content-type": "application/json" }), ...headers },
+      headers: { ...(credential && { authorization: `Bearer ${credential}` }), accept, ...(body && { "content-type": "application/json" }), ...headers },
       body: body && JSON.stringify(body),
-      signal: signal ? AbortSignal.any([signal, keyInUse.signal]) : keyInUse.signal,
+      signal: signal ? AbortSignal.any([signal, inUse]) : inUse,
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
@@ -38,6 +48,11 @@ export async function call(path, { method, body, headers, signal, accept = "appl
   }
   if (response.ok) return response;
   const answer = await response.json().catch(() => ({}));
+  // Ended elsewhere, or its time is over: it is of no use any more.
+  if (own && own === session() && answer.error?.code === "invalid_session") {
+    endSession("ended");
+    throw new DOMException("The session has ended", "AbortError");
+  }
   throw errorOf(answer.error, response.headers.get("retry-after"));
 }
 

@@ -1,33 +1,111 @@
-/** Wires the page: one key, the panels that show what it may do, and the language. */
+/** Wires the page: one session or one key, the panels that show what it may do, and the language. */
+import { openLink, resetAccess, say, showAccess, startAccess, tell } from "./access.js";
+import { forgetAccount, refreshAccount, showAccount, startAccount } from "./account.js";
+import { explain, isAbort } from "./api.js";
+import { startAsking, stopAsking } from "./ask.js";
 import { forgetBilling, openBilling, showBilling, startBilling } from "./billing.js";
-import { refreshKey, showKey, startKeyPanel } from "./key.js";
-import { forgetModels, loadModels, loadPrices, showModels } from "./models.js";
-import { byId } from "./page.js";
+import { startPasswords } from "./form.js";
+import { forgetKey, forgetKeyOf, openKey, refreshKey, showKey, startKeyPanel } from "./key.js";
+import { startLinks } from "./links.js";
+import { forgetModels, loadModels, loadPrices, modelsOnOffer, showModels } from "./models.js";
+import { forgetNewKey, showNewKeyForm, startNewKey } from "./new-key.js";
+import { forgetDeletion, forgetOwnData, showOwnData, startOwnData } from "./own-data.js";
+import { forgetOwnKeys, loadOwnKeys, showOwnKeys, startOwnKeys } from "./own-keys.js";
+import { byId, el, showError } from "./page.js";
 import { forgetConversation, offerModels, startPlayground } from "./playground.js";
-import { loadPolicy, showPolicy } from "./policy.js";
-import { showQuickStart, startQuickStart } from "./start.js";
+import { loadPolicy, promiseText, showPolicy } from "./policy.js";
+import { session, startSession } from "./session.js";
+import { showQuickStart, showQuickStartKey, startQuickStart } from "./start.js";
 import { language, useLanguage } from "./text.js";
 
 const languages = ["en", "id"];
+/** What a visitor who thinks of an account is told of it, out of the policy. */
+const accountPromises = ["keep.account", "keep.session", "track.none"];
+/** What an account may do with its session, as a key's scopes would say it. */
+const accountFacts = { scopes: ["billing", "usage"] };
 
 async function start() {
   const asked = new URLSearchParams(location.search).get("lang");
+  // The address bar has a mail's token no longer than it takes to read it.
+  let link = null;
+  let isReady = false;
+  startLinks((taken) => (isReady ? openLink(taken) : (link = taken)));
   await useLanguage(languages.includes(asked) ? asked : language);
   markLanguage();
 
-  startKeyPanel({ onOpen: openAll, onForget: forgetAll });
+  startPasswords();
+  startAsking();
+  startKeyPanel({ onOpen: openWithKey, onForget: forgetWithKey });
   startQuickStart();
-  startBilling({ onRefresh: refreshKey });
-  startPlayground({ onAnswered: () => refreshKey().catch(() => {}) });
+  startBilling({ onRefresh: refreshBalance });
+  startPlayground({ onAnswered: () => refreshBalance().catch(() => {}) });
+  startAccess({ onConfirmed: () => session() && show("account-error", refreshAccount) });
+  startAccount({ changed: showOwnData });
+  startOwnKeys({ revoked: forgetKeyOf });
+  startNewKey({ made: () => show("own-keys-error", loadOwnKeys), shown: showQuickStartKey, open: openHere });
+  startOwnData();
   startLanguages();
   startNavigation();
+  startSession(sessionChanged);
   showAll();
+  isReady = true;
+  if (link) openLink(link);
   await Promise.all([loadPrices(), loadPolicy()]);
+  showAll();
 }
 
-function openAll(facts) {
-  void openBilling(facts);
+function sessionChanged(why) {
+  stopAsking();
+  forgetAccount();
+  forgetOwnKeys();
+  forgetNewKey();
+  forgetOwnData();
+  forgetBilling();
+  if (session()) openAccount();
+  else leaveAccount(why);
+}
+
+function openAccount() {
+  const wasAsked = byId("access").contains(document.activeElement);
+  forgetDeletion();
+  resetAccess();
+  say(null);
+  showAll();
+  void show("account-error", refreshAccount);
+  void show("own-keys-error", loadOwnKeys);
+  void openBilling(accountFacts);
+  if (wasAsked) byId("account-title").focus();
+}
+
+/** The opened key may be the account's, so it goes too; one that was pasted is pasted again. */
+function leaveAccount(why) {
+  forgetKey();
+  resetAccess();
+  showAll();
+  if (why === "deleted") byId("deleted-title").focus();
+  else tell(`session.${why}`);
+}
+
+async function show(errorId, load) {
+  try {
+    await load();
+  } catch (error) {
+    if (!isAbort(error)) showError(errorId, explain(error));
+  }
+}
+
+const refreshBalance = () => Promise.all([refreshKey(), session() ? refreshAccount() : undefined]);
+
+function openWithKey(facts) {
+  if (!session()) void openBilling(facts);
   void showOffer(facts);
+}
+
+/** A new key is used here, and the playground is where that shows. */
+async function openHere(key) {
+  await openKey(key);
+  byId("playground-title").scrollIntoView();
+  byId("playground-title").focus();
 }
 
 async function showOffer({ scopes }) {
@@ -36,14 +114,21 @@ async function showOffer({ scopes }) {
   showQuickStart(models.find((model) => model.kind === "chat")?.id ?? null);
 }
 
-function forgetAll() {
+function forgetWithKey() {
   forgetModels();
   forgetConversation();
-  forgetBilling();
+  if (!session()) forgetBilling();
   showQuickStart(null);
 }
 
 function showAll() {
+  byId("profile-link").hidden = !session();
+  byId("access-promises").replaceChildren(...accountPromises.map((id) => el("li", {}, promiseText(id))));
+  showAccess();
+  showAccount();
+  showOwnKeys();
+  showNewKeyForm(modelsOnOffer());
+  showOwnData();
   showKey();
   showBilling();
   showModels();
@@ -85,7 +170,7 @@ function startNavigation() {
     }
   };
   const observer = new IntersectionObserver(
-    (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => mark(target.id === "top" ? "key" : target.id)),
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => mark(target.id === "top" ? "account" : target.id)),
     // A line a third down the window: the section that crosses it is the one being read.
     { rootMargin: "-33% 0px -66% 0px" },
   );

@@ -1,4 +1,4 @@
-/** The billing section: top-ups, invoices, statements and the alert, for a key that may use them. */
+/** The billing section: top-ups, invoices, statements and the alert, for an account, or a key that may use them. */
 import { forgetAlert, openAlert, showAlert, startAlert } from "./alert.js";
 import { explain, isAbort } from "./api.js";
 import { addInvoice, forgetInvoices, loadInvoices, showInvoices, startInvoices } from "./invoices.js";
@@ -7,7 +7,7 @@ import { forgetStatements, openStatements, showStatements } from "./statements.j
 import { forgetRequests, forgetTopUp, openTopUp, showTopUp, startTopUp } from "./topup.js";
 import { t } from "./text.js";
 
-/** Whether the opened key has the scope; null while none is open. */
+/** Whether the session or the opened key may; null while there is neither. */
 let mayBill = null;
 
 /** `onRefresh()` reads the balance again. */

@@ -2,6 +2,7 @@
 import { heldOf } from "./amount.js";
 import { explain, read, setKey } from "./api.js";
 import { announce, byId, el, isBusy, showError, whileBusy } from "./page.js";
+import { session } from "./session.js";
 import { runTask, save } from "./task.js";
 import { date, has, number, rupiah, rupiahParts, t } from "./text.js";
 
@@ -11,9 +12,13 @@ const keyShape = /^ep_[0-9A-Za-z]{46}$/;
 const prefixLength = 12;
 
 let facts = null;
+let opened = () => {};
+let forgotten = () => {};
 
 /** `onOpen(facts)` runs once a key was accepted, `onForget()` when it is gone. */
 export function startKeyPanel({ onOpen, onForget }) {
+  opened = onOpen;
+  forgotten = onForget;
   const input = byId("key-input");
   const openButton = byId("key-open");
 
@@ -22,20 +27,13 @@ export function startKeyPanel({ onOpen, onForget }) {
     const key = input.value.trim();
     if (isBusy(openButton)) return;
     if (!keyShape.test(key)) return refuse(t("key.malformed"));
-    setKey(key);
     try {
-      facts = await whileBusy(openButton, t("key.opening"), () => read("/v1/key"));
+      await whileBusy(openButton, t("key.opening"), () => openKey(key));
     } catch (error) {
-      setKey("");
       return refuse(explain(error));
     }
-    input.value = "";
     refuse(undefined);
-    byId("key-prefix").textContent = `${key.slice(0, prefixLength)}…`;
-    showKey();
-    announce(t("key.opened"));
-    byId("key-title").focus();
-    onOpen(facts);
+    byId("key-used").focus();
   });
 
   byId("key-refresh").addEventListener("click", ({ currentTarget: button }) =>
@@ -47,21 +45,12 @@ export function startKeyPanel({ onOpen, onForget }) {
     ),
   );
   byId("key-forget").addEventListener("click", () => {
-    forget();
+    forgetKey();
     announce(t("key.forgotten"));
     input.focus();
   });
   // A page kept for the back button would keep the key with it.
-  addEventListener("pagehide", forget);
-
-  function forget() {
-    facts = null;
-    setKey("");
-    input.value = "";
-    byId("key-prefix").textContent = "";
-    showKey();
-    onForget();
-  }
+  addEventListener("pagehide", forgetKey);
 
   function refuse(text) {
     showError("key-error", text);
@@ -70,8 +59,41 @@ export function startKeyPanel({ onOpen, onForget }) {
   }
 }
 
+/** Uses the key from now on. Throws ApiError; no key is open then. */
+export async function openKey(key) {
+  forgetKey();
+  setKey(key);
+  try {
+    facts = await read("/v1/key");
+  } catch (error) {
+    setKey("");
+    throw error;
+  }
+  byId("key-input").value = "";
+  byId("key-prefix").textContent = `${key.slice(0, prefixLength)}…`;
+  showKey();
+  announce(t("key.opened"));
+  opened(facts);
+}
+
+export function forgetKey() {
+  const hadKey = facts !== null;
+  facts = null;
+  setKey("");
+  byId("key-input").value = "";
+  byId("key-prefix").textContent = "";
+  showKey();
+  if (hadKey) forgotten();
+}
+
+/** Forgets the key if it is the one of this prefix. */
+export function forgetKeyOf(prefix) {
+  if (byId("key-prefix").textContent === `${prefix}…`) forgetKey();
+}
+
 /** Reads the key's facts again, such as the balance after an answer. Throws ApiError. */
 export async function refreshKey() {
+  if (!facts) return;
   const fresh = await read("/v1/key");
   if (!facts) return;
   facts = fresh;
@@ -82,6 +104,9 @@ export async function refreshKey() {
 export function showKey() {
   byId("key-form").hidden = facts !== null;
   byId("key-panel").hidden = facts === null;
+  // The account's own balance is shown where there is a session.
+  for (const id of ["key-balance", "usage-download"]) byId(id).hidden = Boolean(session());
+  byId("key-hint").textContent = t(session() ? "key.hint.session" : "key.hint");
   if (!facts) return;
   const { balance, limits } = facts;
   const [whole, fraction] = rupiahParts(balance.amount);

@@ -28,6 +28,9 @@ async function load(work) {
   showModels();
 }
 
+/** All models on offer, by the public list. */
+export const modelsOnOffer = () => prices ?? [];
+
 export function forgetModels() {
   models = null;
   showError("models-error", undefined);

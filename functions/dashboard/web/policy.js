@@ -29,6 +29,12 @@ export function showPolicy() {
   );
 }
 
+/** The words of one promise with its limit; empty until the rows are here. */
+export function promiseText(id) {
+  const row = rows.find((one) => one.id === id);
+  return row ? el("span", {}, inLanguage(row.promise), ...(row.limit ? [el("strong", {}, " ", inLanguage(row.limit))] : [])) : "";
+}
+
 /** `keep` of `keep.usage`. */
 const groupOf = ({ id }) => id.split(".")[0];
 const rowsOf = (group) => rows.filter((row) => groupOf(row) === group);

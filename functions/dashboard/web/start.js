@@ -4,6 +4,7 @@ import { byId } from "./page.js";
 import { t } from "./text.js";
 
 let modelId = null;
+let key = null;
 
 export function startQuickStart() {
   const tabs = [...document.querySelectorAll("[role=tab]")];
@@ -33,9 +34,16 @@ export function startQuickStart() {
   });
 }
 
+/** A key that was just made stands in the lines while it is in sight; null takes it away. */
+export function showQuickStartKey(fresh) {
+  key = fresh;
+  showQuickStart();
+}
+
 /** `id` is a model that the key may use for chat, or null while none is known. */
 export function showQuickStart(id = modelId) {
   modelId = id;
   for (const slot of document.querySelectorAll("[data-fill=base]")) slot.textContent = `${location.origin}/v1`;
   for (const slot of document.querySelectorAll("[data-fill=model]")) slot.textContent = modelId ?? t("start.model");
+  for (const slot of document.querySelectorAll("[data-fill=key]")) slot.textContent = key ?? "ep_…";
 }
