@@ -1,4 +1,5 @@
 /** Calls that run now, by account, so that a suspension can end them. */
+import { type Bag, createBag } from "openfaas-node";
 import { EpithreError } from "#shared/errors.ts";
 
 type Cut = (error: EpithreError) => void;
@@ -12,16 +13,17 @@ export interface RunningCalls {
 }
 
 export function createRunningCalls(): RunningCalls {
-  const cuts = new Map<string, Set<Cut>>();
+  const cuts = new Map<string, Bag<Cut>>();
   let count = 0;
   return {
     add(accountId, cut) {
-      const ofAccount = cuts.get(accountId) ?? new Set();
-      cuts.set(accountId, ofAccount.add(cut));
+      const ofAccount = cuts.get(accountId) ?? createBag();
+      const takeOut = ofAccount.add(cut);
+      cuts.set(accountId, ofAccount);
       count += 1;
       return () => {
         count -= 1;
-        ofAccount.delete(cut);
+        takeOut();
         if (ofAccount.size === 0 && cuts.get(accountId) === ofAccount) cuts.delete(accountId);
       };
     },
