@@ -46,7 +46,8 @@ interface Connection {
 }
 
 export function createKeptConnections({ url, connectionsMax, answerBytesMax }: KeptConnectionsOptions): KeptConnections {
-  const { host, hostname, port } = new URL(url);
+  const { protocol, host, hostname, port } = new URL(url);
+  if (protocol !== "http:") throw new RangeError("Cannot call functions: their URLs begin with http://");
   const address = { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: Number(port || 80), noDelay: true, keepAlive: true };
   const idle: Connection[] = [];
   let waiting: Call[] = [];
@@ -166,8 +167,8 @@ function readHead(answer: Buffer): Head | "incomplete" | undefined {
   const end = answer.indexOf("\r\n\r\n");
   if (end < 0) return answer.length > headBytesMax ? undefined : "incomplete";
   const text = answer.toString("latin1", 0, end);
-  const length = /\r\ncontent-length: (\d{1,15})(?:\r\n|$)/i.exec(text)?.[1];
+  const length = /\r\ncontent-length:[ \t]*(\d{1,15})(?:\r\n|$)/i.exec(text)?.[1];
   if (!text.startsWith("HTTP/1.1 ") || length === undefined) return undefined;
   const bytes = end + 4;
-  return { status: Number(text.slice(9, 12)), bytes, wholeBytes: bytes + Number(length), keeps: !/\r\nconnection: close/i.test(text) };
+  return { status: Number(text.slice(9, 12)), bytes, wholeBytes: bytes + Number(length), keeps: !/\r\nconnection:[ \t]*close/i.test(text) };
 }

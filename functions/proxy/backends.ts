@@ -43,13 +43,15 @@ export interface BackendsDeps {
   log: Log;
 }
 
-const connectPrivately = buildConnector({ timeout: connectTimeoutMs, lookup: createPrivateLookup() });
-
-const connectToBackend: buildConnector.connector = (options, connected) =>
-  connectPrivately(options, (...outcome) => {
-    if (outcome[1]) writeAsOne(outcome[1]);
-    connected(...outcome);
-  });
+/** Connections to private addresses only; a request's head and body leave as one. */
+function createConnector(): buildConnector.connector {
+  const connect = buildConnector({ timeout: connectTimeoutMs, lookup: createPrivateLookup() });
+  return (options, connected) =>
+    connect(options, (...outcome) => {
+      if (outcome[1]) writeAsOne(outcome[1]);
+      connected(...outcome);
+    });
+}
 
 export function createBackends({ configs, firstByteTimeoutMs, idleTimeoutMs, clock, log }: BackendsDeps): Backends {
   const timers = new Set<NodeJS.Timeout>();
@@ -67,7 +69,7 @@ export function createBackends({ configs, firstByteTimeoutMs, idleTimeoutMs, clo
         pipelining: 1,
         headersTimeout: firstByteTimeoutMs,
         bodyTimeout: idleTimeoutMs,
-        connect: connectToBackend,
+        connect: createConnector(),
       }),
       inFlight: 0,
       pathPrefix: pathPrefixOf(config),

@@ -25,8 +25,6 @@ export function createBag<T>(): Bag<T> {
     get size() {
       return entries.length;
     },
-    *[Symbol.iterator]() {
-      for (const { item } of [...entries]) yield item;
-    },
+    [Symbol.iterator]: () => entries.map(({ item }) => item)[Symbol.iterator](),
   };
 }

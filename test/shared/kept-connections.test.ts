@@ -100,6 +100,10 @@ describe("createKeptConnections()", () => {
     expect((await post(connections)).status).toBe(200);
   });
 
+  test("speaks no TLS, and says so at start", () => {
+    expect(() => createKeptConnections({ url: "https://billing:8080", connectionsMax: 1, answerBytesMax: 1 })).toThrow("begin with http://");
+  });
+
   test("gives up in time, whether the call is on its way or waits", async () => {
     const { server } = serving(() => {});
     const connections = await listening(server);
