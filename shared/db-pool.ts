@@ -15,7 +15,7 @@ const connectionsDefault = 4;
 const slotTimeoutMs = 500;
 
 /** Milliseconds after which Postgres ends a statement, and after which a silent connection counts as dead. */
-const statementTimeoutMs = 1_200;
+const statementTimeoutDefaultMs = 1_200;
 const answerTimeoutMs = 1_500;
 
 /** Milliseconds within which a call that was rolled back for the sake of another one is made again, and between tries. */
@@ -41,9 +41,13 @@ export interface DatabasePoolOptions {
   url: string;
   log: Log;
   connections?: number;
+  /** Shorter than the default, where statements must not hold others up. */
+  statementTimeoutMs?: number;
 }
 
-export function createDatabasePool({ url, log, connections = connectionsDefault }: DatabasePoolOptions): DatabasePool {
+export function createDatabasePool({
+  url, log, connections = connectionsDefault, statementTimeoutMs = statementTimeoutDefaultMs,
+}: DatabasePoolOptions): DatabasePool {
   const open = () => connect({ url, connections, statementTimeoutMs });
   let sql = open();
   let free = connections;

@@ -6,6 +6,7 @@
 /** Every error a caller can meet, with the HTTP status and OpenAI's `type` and `code` it is answered with. */
 const kinds = {
   invalid_request: { status: 400, type: "invalid_request_error", code: null },
+  invalid_token: { status: 400, type: "invalid_request_error", code: "invalid_token" },
   invalid_json: { status: 400, type: "invalid_request_error", code: "invalid_json" },
   unsupported_value: { status: 400, type: "invalid_request_error", code: "unsupported_value" },
   context_length_exceeded: { status: 400, type: "invalid_request_error", code: "context_length_exceeded" },
@@ -15,10 +16,13 @@ const kinds = {
   missing_api_key: { status: 401, type: "invalid_request_error", code: "missing_api_key" },
   invalid_api_key: { status: 401, type: "invalid_request_error", code: "invalid_api_key" },
   invalid_signature: { status: 401, type: "invalid_request_error", code: "invalid_signature" },
+  invalid_session: { status: 401, type: "invalid_request_error", code: "invalid_session" },
+  invalid_credentials: { status: 401, type: "invalid_request_error", code: "invalid_credentials" },
   insufficient_quota: { status: 402, type: "insufficient_quota", code: "insufficient_quota" },
   // OpenAI's code for a limit that the customer has set on spending, under the same type as an empty balance.
   budget_exceeded: { status: 402, type: "insufficient_quota", code: "billing_hard_limit_reached" },
   missing_scope: { status: 403, type: "invalid_request_error", code: "insufficient_permissions" },
+  email_not_verified: { status: 403, type: "invalid_request_error", code: "email_not_verified" },
   model_not_allowed: { status: 403, type: "invalid_request_error", code: "model_not_allowed" },
   account_suspended: { status: 403, type: "invalid_request_error", code: "account_suspended" },
   model_not_found: { status: 404, type: "invalid_request_error", code: "model_not_found" },

@@ -7,7 +7,10 @@ export const flow = [
   { from: "proxy", to: "billing", for: "leases, the price book, the caller's own balance" },
   { from: "proxy", to: "usage-record", for: "settlements, claims of Idempotency-Keys" },
   { from: "billing", to: "key-auth", for: "the verdict about the key that asks for its account's money" },
+  { from: "notify", to: "billing", for: "documents that go out with a mail" },
   { from: "export", to: "key-auth", for: "the verdict about the key that asks for its usage" },
+  { from: "accounts", to: "key-auth", for: "whose session it is that asks" },
+  { from: "notify", to: "accounts", for: "the token that a mail brings, made as it is sent" },
 ] as const;
 
 export type FunctionName =
@@ -16,10 +19,12 @@ export type FunctionName =
   | "usage-record"
   | "billing"
   | "export"
+  | "accounts"
   | "purge"
   | "admin"
   | "notify"
   | "reconcile"
+  | "audit-seal"
   | "dashboard";
 
 export type Edge = (typeof flow)[number];

@@ -86,6 +86,8 @@ export function createVerifier(to: FunctionName, secrets: EdgeSecrets) {
 
 export interface Route<Input extends z.ZodType, Output> {
   input: Input;
+  /** The only function that may call it; where it is left out, all that have an edge to this function. */
+  from?: FunctionName;
   answer(input: z.output<Input>, from: FunctionName): Promise<Output>;
 }
 
@@ -113,6 +115,7 @@ export function createInternalHandler(
     if (!found) throw new EpithreError("unknown_url", "Cannot find this route: see the function's README for the ones it has");
     if (method !== "POST") throw new EpithreError("method_not_allowed", "Cannot answer: this route takes POST");
     const from = verify(signature, path, body);
+    if (found.from !== undefined && found.from !== from) throw refusal();
     const parsed = found.input.safeParse(parseJson(body));
     if (!parsed.success) throw new EpithreError("invalid_request", "Cannot accept internal call: its body has another shape");
     return JSON.stringify(await found.answer(parsed.data, from));

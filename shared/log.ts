@@ -25,8 +25,12 @@ const Line = z.discriminatedUnion("at", [
   z.object({ at: z.literal("backend_healthy"), backend: z.int() }),
   z.object({ at: z.literal("purge_finished"), dropped: count, deleted: count, erased: count, durationMs: count }),
   z.object({ at: z.literal("purge_skipped"), reason: z.enum(["running_elsewhere", "gap"]) }),
+  z.object({ at: z.literal("audit_sealed"), rows: count, days: count }),
+  z.object({ at: z.literal("audit_seal_skipped"), reason: z.enum(["running_elsewhere", "clock_in_doubt", "busy"]) }),
   z.object({ at: z.literal("mail_sent"), messages: count }),
   z.object({ at: z.literal("mail_failed"), messages: count }),
+  z.object({ at: z.literal("exports_run"), parts: count, ready: count, ended: count, removed: count, durationMs: count }),
+  z.object({ at: z.literal("object_store_away") }),
   z.object({ at: z.literal("capture_out_of_band"), models: count, engineTokens: count, settledTokens: count, gapTokens: count }),
   z.object({ at: z.literal("engines_missing"), engines: count }),
 ]);

@@ -113,12 +113,12 @@ export const policy = [
   {
     id: "use.account",
     promise: "Account data serves to know the person, to write about the account, and to prevent abuse.",
-    proof: configured("database roles: admin and notify alone reach the address"),
+    proof: configured("database roles: accounts, admin, billing (on documents) and notify alone reach the address"),
   },
   {
     id: "use.usage",
     promise: "Usage data serves correct billing, and finding and answering abuse.",
-    proof: configured("database roles: usage-record writes it, export hands it to its owner"),
+    proof: configured("database roles: usage-record writes it, export hands it to its owner, admin counts what looks like abuse"),
   },
   {
     id: "use.audit",

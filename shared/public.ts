@@ -12,7 +12,7 @@ export interface PublicCall {
 }
 
 export interface PublicRoute {
-  method: "GET" | "POST" | "PUT" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** With at most one `{id}`, which is one segment: `/v1/billing/invoices/{id}`. */
   path: string;
   answer(call: PublicCall): Promise<Response>;

@@ -6,7 +6,7 @@
 import { createPublicKey, hash, type KeyObject, sign, verify } from "node:crypto";
 
 /** What a statement is about and the version of its form. It is signed too, as `typ`: none passes for one of another type. */
-export type ReceiptType = "epithre-usage-receipt-v1" | "epithre-export-receipt-v1";
+export type ReceiptType = "epithre-usage-receipt-v1" | "epithre-export-receipt-v1" | "epithre-audit-head-v1";
 
 /** A public key. Its id is its thumbprint (RFC 7638): the same wherever it is published, and of no other key. */
 export interface ReceiptKey {

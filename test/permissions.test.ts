@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { launch } from "./support/child-process.ts";
-import { live } from "./support/function-life.ts";
+import { live, signUpSomeone } from "./support/function-life.ts";
 import { temporaryFolder } from "./support/temporary-folder.ts";
 
 const app = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
@@ -44,6 +44,13 @@ describe.each(runtimes)("with exactly its permissions under %s", (runtime) => {
     // No warning and no denied permission is among them: those are no lines of the log.
     expect(lines[0]).toMatchObject({ at: "started", port });
     expect(lines.at(-1)).toMatchObject({ at: "stopped", openRequests: 0 });
+  });
+
+  test("accounts hashes passwords in its thread", async () => {
+    const secretsFolder = temporaryFolder();
+    const command = commandOf("accounts", runtime, secretsFolder, join(app, "functions/accounts/main.ts"));
+    const { answer } = await live("accounts", command, secretsFolder, undefined, signUpSomeone);
+    expect(answer).toContain("the database does not");
   });
 
   test.each(names)("%s can leave nothing behind on the machine, nor look around in it (content.none, content.images)", async (name) => {

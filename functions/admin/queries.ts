@@ -1,9 +1,11 @@
 /** All SQL of admin: calls of functions that append their audit row in the same transaction (keep.audit). */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
+import { keyColumns } from "#shared/key-fields.ts";
+import { microPerRupiah } from "#shared/money.ts";
 import type {
-  ChangeLimits, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, NamedModel, PostCredit, ReadBooks, RetireModel,
-  SuspendAccount,
+  ChangeLimits, ConfirmInvoice, CreateAccount, CreateKey, CreateModel, CreatePrice, EnableModel, FindInvoices, NamedModel, PostCredit,
+  ReadBooks, RetireModel, SuspendAccount,
 } from "./schema.ts";
 
 type Asked<Schema extends z.ZodType> = z.output<Schema>;
@@ -41,16 +43,8 @@ export async function createKey(
   return row!.id;
 }
 
-export async function changeLimits(sql: Sql, { keyId, expiresAtMs, ...asked }: Asked<typeof ChangeLimits>): Promise<void> {
-  // By the names of the columns; what is undefined is left out of the JSON, and stays as it is.
-  const limits = {
-    models: asked.models,
-    expires_at: typeof expiresAtMs === "number" ? new Date(expiresAtMs).toISOString() : expiresAtMs,
-    requests_per_minute: asked.requestsPerMinute,
-    tokens_per_minute: asked.tokensPerMinute,
-    monthly_budget_micro: asked.monthlyBudgetMicro?.toString() ?? asked.monthlyBudgetMicro,
-  };
-  await sql`select admin_set_key_limits(${keyId}, ${JSON.stringify(limits)}::text::jsonb)`;
+export async function changeLimits(sql: Sql, { keyId, ...limits }: Asked<typeof ChangeLimits>): Promise<void> {
+  await sql`select admin_set_key_limits(${keyId}, ${JSON.stringify(keyColumns(limits))}::text::jsonb)`;
 }
 
 export async function revokeKey(sql: Sql, keyId: string): Promise<void> {
@@ -62,6 +56,49 @@ export async function postCredit(sql: Sql, asked: Asked<typeof PostCredit>): Pro
     select admin_post_billing_event(
       ${asked.accountId}, ${asked.kind}, ${asked.amountMicro}, ${asked.reason}, ${asked.idempotencyKey}
     ) as id
+  `;
+  return row!.id;
+}
+
+export async function grantSignupCredit(sql: Sql, accountId: string, amountMicro: bigint): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`select admin_grant_signup_credit(${accountId}, ${amountMicro}) as id`;
+  return row!.id;
+}
+
+export interface FoundInvoice {
+  id: string;
+  accountId: string;
+  number: string;
+  state: string;
+  issuedAt: Date;
+  dueAt: Date;
+  paidAt: Date | null;
+  /** Rupiah that must have come in, tax included. */
+  totalRupiah: number;
+}
+
+/** Newest first, 100 at most. */
+export async function findInvoices(sql: Sql, asked: Asked<typeof FindInvoices>): Promise<FoundInvoice[]> {
+  const { year = null, number = null } = "number" in asked ? asked.number : {};
+  const accountId = "accountId" in asked ? asked.accountId : null;
+  return sql<FoundInvoice[]>`
+    select
+      id, account_id as "accountId", 'INV-' || year || '-' || lpad(number::text, greatest(6, length(number::text)), '0') as number,
+      state, issued_at as "issuedAt", due_at as "dueAt", paid_at as "paidAt",
+      ((credit_micro + ppn_micro) / ${microPerRupiah}::bigint)::float8 as "totalRupiah"
+    from admin_find_invoices(${year}, ${number}, ${accountId})
+  `;
+}
+
+/** Answers the id of the billing event; with an amount, the account's signup credit too, unless it has had it. */
+export async function confirmInvoice(
+  sql: Sql,
+  { invoiceId, receivedRupiah }: Asked<typeof ConfirmInvoice>,
+  signupCreditMicro: bigint | null,
+): Promise<string> {
+  const receivedMicro = BigInt(receivedRupiah) * BigInt(microPerRupiah);
+  const [row] = await sql<{ id: string }[]>`
+    select admin_confirm_invoice(${invoiceId}, ${receivedMicro}, ${signupCreditMicro}) as id
   `;
   return row!.id;
 }

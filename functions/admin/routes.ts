@@ -1,17 +1,23 @@
 /** What operators may ask for, by path: the shape of it, what does it, and what stands in its way in words. */
 import type { z } from "zod";
-import type { Sql } from "#shared/db.ts";
+import { EpithreError } from "#shared/errors.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
+import { lookupRoutes } from "./lookup-routes.ts";
+import { type Route, route } from "./route.ts";
+import { operatorRoutes } from "./operator-routes.ts";
 import {
   announceRetirement,
   changeLimits,
   closeAccount,
+  confirmInvoice,
   confirmPurgeGap,
   createAccount,
   createKey,
   createModel,
   createPrice,
   enableModel,
+  findInvoices,
+  grantSignupCredit,
   postCredit,
   readBalance,
   readBookedUntil,
@@ -24,11 +30,13 @@ import {
 } from "./queries.ts";
 import {
   ChangeLimits,
+  ConfirmInvoice,
   CreateAccount,
   CreateKey,
   CreateModel,
   CreatePrice,
   EnableModel,
+  FindInvoices,
   NamedAccount,
   NamedModel,
   Nothing,
@@ -40,39 +48,13 @@ import {
   SuspendAccount,
 } from "./schema.ts";
 
-/**
- * How the database refuses (infra/db/migrations/0011_admin.sql): EP404, EP409 (or a unique index), EP410, EP402 and a check.
- * Its own texts could quote a row.
- */
-export type Refusal = "missing" | "conflict" | "past" | "short" | "malformed";
-
-export interface Settings {
-  /** Days between the announcement of a model's retirement and its date, at least. */
-  retirementNoticeDays: number;
-}
-
-export interface Route<Schema extends z.ZodType> {
-  /** What an error says that could not be done. */
-  task: string;
-  schema: Schema;
-  refusals: Partial<Record<Refusal, string>>;
-  answer(sql: Sql, asked: z.output<Schema>, settings: Settings): Promise<object | void>;
-}
-
-function route<Schema extends z.ZodType>(
-  task: string,
-  schema: Schema,
-  refusals: Route<Schema>["refusals"],
-  answer: Route<Schema>["answer"],
-): Route<Schema> {
-  return { task, schema, refusals, answer };
-}
-
 const noAccount = "no account has this id";
 const noModel = "no model has this name";
 const closed = "the account is closed for good";
 
 export const routes: Record<string, Route<z.ZodType>> = {
+  ...operatorRoutes,
+  ...lookupRoutes,
   "/accounts": route("open account", CreateAccount, { conflict: "another account has this address" }, async (sql, asked) => ({
     accountId: await createAccount(sql, asked),
   })),
@@ -108,11 +90,33 @@ export const routes: Record<string, Route<z.ZodType>> = {
     PostCredit,
     {
       missing: noAccount,
-      conflict: "its idempotency key was used for another event; take a new one for a new event",
+      conflict: "its idempotency key was used for another event (take a new one for a new event), or the account had its signup credit",
       short: "the account has less available than it takes",
       malformed: "a refund is negative, a top-up or signup credit positive, and none is zero",
     },
     async (sql, asked) => ({ eventId: await postCredit(sql, asked) }),
+  ),
+  "/signup-credits": route(
+    "grant signup credit",
+    NamedAccount,
+    { missing: noAccount, conflict: closed },
+    async (sql, { accountId }, { signupCredit: { micro, after } }) => {
+      if (after !== "operator") {
+        throw new EpithreError("conflict", `Cannot grant signup credit: signup_credit_after is ${after}, so it is not for operators to give`);
+      }
+      return { eventId: await grantSignupCredit(sql, accountId, micro) };
+    },
+  ),
+  "/invoices/find": route("find invoices", FindInvoices, {}, async (sql, asked) => ({ invoices: await findInvoices(sql, asked) })),
+  "/invoices/confirm": route(
+    "confirm invoice",
+    ConfirmInvoice,
+    {
+      missing: "no invoice has this id",
+      mismatch: "what was received is not its total, tax included; see /invoices/find, and settle the difference with the payer",
+      conflict: "it is cancelled, or its account closed; send the transfer back, or have the account ask for a new invoice",
+    },
+    async (sql, asked, { signupCredit: { micro, after } }) => ({ eventId: await confirmInvoice(sql, asked, after === "first_transfer" ? micro : null) }),
   ),
   "/models": route("enter model", CreateModel, { conflict: "a model has this name already" }, createModel),
   "/models/enable": route("change model", EnableModel, { missing: noModel }, enableModel),

@@ -1,27 +1,13 @@
 /** What operators may ask for. */
 import { z } from "zod";
-import { imageQualities, modelKinds, scopes } from "#shared/policy.ts";
+import { amountMicro, keyFields, modelId } from "#shared/key-fields.ts";
+import { imageQualities, modelKinds } from "#shared/policy.ts";
+import { billingKinds, billingReasons } from "../billing/schema.ts";
 
 const accountId = z.uuid();
-const modelId = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:/-]{0,127}$/, "must be letters, digits and . _ : / - (128 at most)");
 const tokens = z.int().min(0).max(100_000_000);
-const limit = z.int().positive().max(2_147_483_647).nullable();
 /** Micro-rupiah for a token or an image; the bound keeps a worst case below 2^53. */
 const priceMicro = z.int().min(0).max(1_000_000_000_000);
-
-/** Micro-rupiah as a decimal string, since a balance can exceed 2^53; the bound is that of `bigint`. */
-const amountMicro = z
-  .string()
-  .regex(/^-?\d{1,18}$/, "must be an integer of micro-rupiah, as a string")
-  .transform(BigInt);
-
-const models = z.array(modelId).min(1).max(100).nullable();
-const expiresAtMs = z.int().positive().max(8_640_000_000_000_000).nullable();
-/** Micro-rupiah that a key may spend in a month. */
-const monthlyBudgetMicro = z
-  .union([amountMicro, z.int().transform(BigInt)])
-  .refine((micro) => micro >= 0n, "must not be negative")
-  .nullable();
 
 export const CreateAccount = z.strictObject({
   email: z.email().max(254),
@@ -32,42 +18,27 @@ export const suspensionReasons = ["operator_decision", "abuse", "security", "unp
 export const SuspendAccount = z.strictObject({ accountId, reason: z.enum(suspensionReasons).default("operator_decision") });
 export const NamedAccount = z.strictObject({ accountId });
 
+const { name, scopes, ...limits } = keyFields;
+
 export const CreateKey = z.strictObject({
   accountId,
-  name: z.string().trim().min(1).max(64),
-  scopes: z.array(z.enum(scopes)).min(1).max(scopes.length),
-  models: models.default(null),
-  expiresAtMs: expiresAtMs.default(null),
-  requestsPerMinute: limit.default(null),
-  tokensPerMinute: limit.default(null),
-  monthlyBudgetMicro: monthlyBudgetMicro.default(null),
+  name,
+  scopes,
+  models: limits.models.default(null),
+  expiresAtMs: limits.expiresAtMs.default(null),
+  requestsPerMinute: limits.requestsPerMinute.default(null),
+  tokensPerMinute: limits.tokensPerMinute.default(null),
+  monthlyBudgetMicro: limits.monthlyBudgetMicro.default(null),
 });
 
 /** Limits that are not given stay; null takes one away. */
-export const ChangeLimits = z.strictObject({
-  keyId: z.uuid(),
-  models: models.optional(),
-  expiresAtMs: expiresAtMs.optional(),
-  requestsPerMinute: limit.optional(),
-  tokensPerMinute: limit.optional(),
-  monthlyBudgetMicro: monthlyBudgetMicro.optional(),
-});
+export const ChangeLimits = z.strictObject({ keyId: z.uuid(), ...z.object(limits).partial().shape });
 export const RevokeKey = z.strictObject({ keyId: z.uuid() });
-
-export const billingReasons = [
-  "bank_transfer",
-  "signup",
-  "refund_requested",
-  "account_closing",
-  "service_fault",
-  "goodwill",
-  "correction",
-] as const;
 
 /** What is added to the customer's credit: negative for a refund, either for an adjustment. */
 export const PostCredit = z.strictObject({
   accountId,
-  kind: z.enum(["top_up", "refund", "signup_credit", "adjustment"]),
+  kind: z.enum(billingKinds),
   amountMicro,
   reason: z.enum(billingReasons),
   idempotencyKey: z.uuid(),
@@ -106,6 +77,22 @@ export const CreatePrice = z.strictObject({
   lines: z.array(PriceLine).max(64).default([]),
 });
 
+/** After what an account gets its signup credit (infra/decisions/0009-invoices.md). */
+export const signupCreditMoments = ["verified_email", "operator", "first_transfer", "never"] as const;
+
+/** One of both: `INV-2026-000123`, or whose invoices. */
+export const FindInvoices = z.union([
+  z.strictObject({
+    number: z
+      .string()
+      .regex(/^INV-\d{4}-\d{6,9}$/, "must be of the form INV-2026-000123")
+      .transform((text) => ({ year: Number(text.slice(4, 8)), number: Number(text.slice(9)) })),
+  }),
+  z.strictObject({ accountId }),
+]);
+
+/** What the bank says that came in, tax included. */
+export const ConfirmInvoice = z.strictObject({ invoiceId: z.uuid(), receivedRupiah: z.int().min(1).max(2_000_000_000) });
 /** Days (UTC) from the first to the last, both included. */
 const booksDaysMax = 92;
 export const ReadBooks = z
@@ -117,3 +104,52 @@ export const ReadBooks = z
 export const ReadReconciliation = z.strictObject({ minutes: z.int().min(5).max(43_200).default(60) });
 
 export const Nothing = z.strictObject({});
+
+/** One of these. */
+export const FindAccounts = z.union(
+  [
+    z.strictObject({ email: z.string().trim().min(3).max(254) }),
+    z.strictObject({ accountId }),
+    z.strictObject({ keyPrefix: z.string().regex(/^ep_[0-9A-Za-z]{9}$/, "must be the first 12 characters of a key") }),
+  ],
+  { error: "must have one of email, accountId and keyPrefix (the first 12 characters of a key)" },
+);
+
+const auditPlace = z.strictObject({
+  at: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, "must be the time of a row as it was told"),
+  id: z.string().regex(/^\d{1,18}$/, "must be the id of a row"),
+});
+/** Each filter that is given must fit. Days are UTC, both included; `before` is `next` of the page before. */
+export const ReadAudit = z.strictObject({
+  accountId: accountId.nullable().default(null),
+  operatorId: z.uuid().nullable().default(null),
+  action: z.string().regex(/^[a-z_]{1,64}$/, "must be an action of the log").nullable().default(null),
+  from: z.iso.date().nullable().default(null),
+  to: z.iso.date().nullable().default(null),
+  before: auditPlace.nullable().default(null),
+});
+export const ExportAudit = z.strictObject({ from: z.iso.date().nullable().default(null), to: z.iso.date().nullable().default(null) });
+
+const operatorId = z.uuid();
+const operatorName = z.string().regex(/^[a-z][a-z0-9._-]{0,31}$/, "must be lower case letters, digits and . _ - (32 at most), a letter first");
+export const CreateOperator = z.strictObject({ name: operatorName });
+export const NamedOperator = z.strictObject({ operatorId });
+export const SignOut = z.strictObject({ everywhere: z.boolean().default(false) });
+
+/** 32 bytes in base64url. */
+const invite = z.string().regex(/^[\w-]{43}$/, "must be the word of an enrolment link");
+export const AskEnrolment = z.strictObject({ invite });
+
+/** What a browser says of a passkey; the fields that matter, of some kilobytes at most. */
+const base64url = z.string().regex(/^[\w-]{1,8192}$/, "must be base64url");
+const passkey = { id: base64url, rawId: base64url, type: z.literal("public-key") };
+export const SignIn = z.strictObject({
+  response: z.object({
+    ...passkey,
+    response: z.object({ clientDataJSON: base64url, authenticatorData: base64url, signature: base64url }),
+  }),
+});
+export const Enrol = z.strictObject({
+  invite,
+  response: z.object({ ...passkey, response: z.object({ clientDataJSON: base64url, attestationObject: base64url }) }),
+});

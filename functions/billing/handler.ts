@@ -1,8 +1,10 @@
 import type { Clock } from "#shared/clock.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { createInternalHandler, type EdgeSecrets, type InternalHandler, route } from "#shared/http.ts";
+import { createDocuments } from "./documents.ts";
+import type { InvoiceSettings } from "./invoices.ts";
 import { closeExpiredLeases, findBalance, findPriceBook, grantLeases, syncLeases } from "./queries.ts";
-import { BalanceRequest, GrantRequest, PriceBookRequest, SyncRequest } from "./schema.ts";
+import { BalanceRequest, DocumentsRequest, GrantRequest, PriceBookRequest, SyncRequest } from "./schema.ts";
 
 /** Milliseconds between two looks for expired leases of anybody; a grant closes those of its own account at once. */
 const expiryIntervalMs = 1_000;
@@ -10,12 +12,15 @@ const expiryIntervalMs = 1_000;
 export interface Deps {
   edgeSecrets: EdgeSecrets;
   database: DatabasePool;
+  statementDatabase: DatabasePool;
   clock: Clock;
   leaseTtlMs: number;
+  invoices: InvoiceSettings;
 }
 
-/** Leases money to proxies, takes it back, and says what things cost and what an account has. */
-export function createHandler({ edgeSecrets, database, clock, leaseTtlMs }: Deps): InternalHandler {
+/** Leases money to proxies, takes it back, says what things cost and what an account has, and makes documents. */
+export function createHandler({ edgeSecrets, database, statementDatabase, clock, leaseTtlMs, invoices }: Deps): InternalHandler {
+  const documents = createDocuments({ database, statementDatabase, invoices });
   let expiryCheckedAtMs = Number.NEGATIVE_INFINITY;
 
   async function closeExpired(): Promise<void> {
@@ -26,10 +31,12 @@ export function createHandler({ edgeSecrets, database, clock, leaseTtlMs }: Deps
 
   return createInternalHandler("billing", edgeSecrets, {
     "/leases/grant": route({
+      from: "proxy",
       input: GrantRequest,
       answer: async (request) => ({ grants: await database.run((sql) => grantLeases(sql, request, leaseTtlMs)) }),
     }),
     "/leases/sync": route({
+      from: "proxy",
       input: SyncRequest,
       async answer(request) {
         const answer = await database.run((sql) => syncLeases(sql, request, leaseTtlMs));
@@ -38,12 +45,16 @@ export function createHandler({ edgeSecrets, database, clock, leaseTtlMs }: Deps
       },
     }),
     "/balance": route({
+      from: "proxy",
       input: BalanceRequest,
       answer: ({ accountId, keyId }) => database.run((sql) => findBalance(sql, accountId, keyId)),
     }),
     "/price-book": route({
+      from: "proxy",
       input: PriceBookRequest,
       answer: async () => ({ models: await database.run(findPriceBook) }),
     }),
+    // They name a person, whom the proxy is to know nothing of (use.account).
+    "/documents": route({ from: "notify", input: DocumentsRequest, answer: documents }),
   });
 }

@@ -1,13 +1,20 @@
-/** All SQL of billing. What must be atomic (grants, returns, closes) is an SQL function of migrations 0005 and 0020. */
+/** All SQL of billing. What must be atomic (grants, returns, closes, alerts, top-ups) is an SQL function of a migration. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
-import type { BalanceAnswer, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
+import type { Invoice } from "./invoices.ts";
+import type { BalanceAnswer, BillingKind, BillingReason, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
 
 /** Milliseconds after which a grant that waits for a recall is asked for again: replicas answer within about 250. */
 const recallRetryMs = 50;
 
 /** Accounts whose expired leases one call closes. */
 const expiredAccountsMax = 100;
+
+/** Unpaid invoices that an account can have at once. */
+export const openInvoicesMax = 5;
+
+/** Invoices that an account can ask for within a day: each is a mail. */
+export const topUpsPerDayMax = 20;
 
 interface GrantRow {
   outcome: Grant["outcome"];
@@ -103,6 +110,68 @@ async function findSpending(sql: Sql, keyId: string): Promise<z.output<typeof Ba
   return row!;
 }
 
+/** The balance below which the account is mailed, in micro-rupiah; null for none. */
+export async function findAlert(sql: Sql, accountId: string): Promise<bigint | null> {
+  const [row] = await sql<{ threshold: bigint | null }[]>`select balance_alert(${accountId}) as threshold`;
+  return row!.threshold;
+}
+
+export async function setAlert(sql: Sql, accountId: string, thresholdMicro: bigint | null): Promise<void> {
+  await sql`select set_balance_alert(${accountId}, ${thresholdMicro === null ? null : String(thresholdMicro)}::bigint)`;
+}
+
+/** Months of which the account can have a statement, the last one first, and the database's time. */
+export async function findStatementMonths(sql: Sql, accountId: string): Promise<{ months: string[]; nowMs: number }> {
+  const [row] = await sql<{ months: string[]; now_ms: number }[]>`
+    select
+      array(select to_char(month, 'YYYY-MM') from statement_months(${accountId}) as month) as months,
+      (extract(epoch from now()) * 1000)::float8 as now_ms
+  `;
+  return { months: row!.months, nowMs: Math.floor(row!.now_ms) };
+}
+
+/** What happened to an account's money beside usage; `amountMicro` is what it added. */
+export interface BillingEvent {
+  at: Date;
+  kind: BillingKind;
+  reason: BillingReason;
+  amountMicro: bigint;
+}
+
+export async function findEvents(sql: Sql, accountId: string, fromMs: number, untilMs: number): Promise<BillingEvent[]> {
+  return sql<BillingEvent[]>`
+    select created_at as at, kind, reason, amount_micro as "amountMicro"
+    from billing_events_between(${accountId}, ${new Date(fromMs)}, ${new Date(untilMs)})
+  `;
+}
+
+/** What an account used of a model in a time. Tokens add up over all requests, beyond what a `number` holds. */
+export interface ModelUsage {
+  model: string;
+  requests: bigint;
+  promptTokens: bigint;
+  cachedTokens: bigint;
+  completionTokens: bigint;
+  reasoningTokens: bigint;
+  images: bigint;
+  costMicro: bigint;
+}
+
+export async function findUsage(sql: Sql, accountId: string, fromMs: number, untilMs: number): Promise<ModelUsage[]> {
+  return sql<ModelUsage[]>`
+    select
+      model, requests, prompt_tokens as "promptTokens", cached_tokens as "cachedTokens",
+      completion_tokens as "completionTokens", reasoning_tokens as "reasoningTokens", images, cost_micro as "costMicro"
+    from usage_by_model(${accountId}, ${new Date(fromMs)}, ${new Date(untilMs)})
+  `;
+}
+
+/** The balance at a moment, in micro-rupiah. */
+export async function balanceAt(sql: Sql, accountId: string, atMs: number): Promise<bigint> {
+  const [row] = await sql<{ micro: bigint }[]>`select balance_at(${accountId}, ${new Date(atMs)}) as micro`;
+  return row!.micro;
+}
+
 /**
  * Models that have a price, each with its prices of the future and of the last hour: a caller whose clock is behind
  * still finds the one that is in force for it.
@@ -150,4 +219,68 @@ export async function findPriceBook(sql: Sql): Promise<Model[]> {
     order by m.name
   `;
   return rows.map(({ model }) => model);
+}
+
+export interface TopUp {
+  accountId: string;
+  /** Of credit, before tax. */
+  rupiah: number;
+  key: string;
+  ppnBasisPoints: number;
+  dueDays: number;
+}
+
+export interface TopUpOutcome {
+  outcome: "made" | "other_amount" | "too_many_open" | "too_many_today";
+  /** Where it was made, now or before under the same key. */
+  invoiceId: string | null;
+}
+
+/** Makes an invoice, once for each key, and queues its mail. Fails with EP404 where the account is closed. */
+export async function requestTopUp(sql: Sql, { accountId, rupiah, key, ppnBasisPoints, dueDays }: TopUp): Promise<TopUpOutcome> {
+  const [row] = await sql<TopUpOutcome[]>`
+    select outcome, invoice_id as "invoiceId" from request_top_up(
+      ${accountId}, ${rupiah}, ${key}, ${ppnBasisPoints}, ${dueDays}, ${openInvoicesMax}, ${topUpsPerDayMax}
+    )
+  `;
+  return row!;
+}
+
+/** Fails with EP409 where it is paid. */
+export async function cancelInvoice(sql: Sql, accountId: string, id: string): Promise<void> {
+  await sql`select cancel_invoice(${accountId}, ${id})`;
+}
+
+const invoiceColumns = (sql: Sql) => sql`
+  id, account_id as "accountId", year, number, credit_micro as "creditMicro", ppn_basis_points as "ppnBasisPoints",
+  ppn_micro as "ppnMicro", issued_at as "issuedAt", due_at as "dueAt", state, paid_at as "paidAt"
+`;
+
+/** Of this account, where one is named. */
+export async function findInvoice(sql: Sql, id: string, accountId?: string): Promise<Invoice | undefined> {
+  const [invoice] = await sql<Invoice[]>`
+    select ${invoiceColumns(sql)} from invoices
+    where id = ${id} and account_id = coalesce(${accountId ?? null}::uuid, account_id)
+  `;
+  return invoice;
+}
+
+/** Newest first; with a cursor those before it. */
+export async function listInvoices(sql: Sql, accountId: string, limit: number, cursor?: string): Promise<Invoice[]> {
+  return sql<Invoice[]>`
+    select ${invoiceColumns(sql)} from invoices
+    where account_id = ${accountId} and id < coalesce(${cursor ?? null}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by id desc limit ${limit}
+  `;
+}
+
+export interface Recipient {
+  name: string | null;
+  email: string;
+}
+
+/** Whom an invoice is for; undefined once the account is erased. */
+export async function findRecipient(sql: Sql, invoiceId: string): Promise<Recipient | undefined> {
+  const [recipient] = await sql<Recipient[]>`select name, email from invoice_recipient(${invoiceId})`;
+  return recipient;
 }

@@ -1,6 +1,7 @@
 /** What may enter and leave billing. Amounts are micro-rupiah (shared/money.ts). */
 import { z } from "zod";
 import { imageQualities, modelKinds } from "#shared/policy.ts";
+import { monthPattern } from "./month.ts";
 
 const micro = z.int().min(0);
 
@@ -139,3 +140,56 @@ export const Model = z.strictObject({
 export type Model = z.output<typeof Model>;
 
 export const PriceBookAnswer = z.strictObject({ models: z.array(Model) });
+
+/** Rupiah. Above this nobody is warned in time by a threshold, and a slip of the finger is more likely. */
+export const alertRupiahMax = 1_000_000_000;
+
+export const AlertBody = z.strictObject({ threshold_rupiah: z.int().min(1).max(alertRupiahMax).nullable() });
+
+/** What a billing event can be, and why it was: the lists of the database. */
+export const billingKinds = ["top_up", "refund", "signup_credit", "adjustment"] as const;
+export type BillingKind = (typeof billingKinds)[number];
+export const billingReasons = [
+  "bank_transfer", "signup", "refund_requested", "account_closing", "service_fault", "goodwill", "correction",
+] as const;
+export type BillingReason = (typeof billingReasons)[number];
+
+/** A UUID that the caller makes for each top-up, and sends again with each retry of it. */
+export const IdempotencyKey = z.uuid();
+
+export const InvoiceId = z.uuid();
+
+/** Credit to buy, whole rupiah before tax. */
+export function topUpRequest(minRupiah: number, maxRupiah: number) {
+  const form = `must be whole rupiah, from ${minRupiah} to ${maxRupiah}`;
+  return z.strictObject({ amount_rupiah: z.int(form).min(minRupiah, form).max(maxRupiah, form) });
+}
+
+/** Invoices on one page of a list. */
+const invoicesPerPageMax = 100;
+const pageForm = `must be a number from 1 to ${invoicesPerPageMax}`;
+
+export const InvoicesQuery = z.strictObject({
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/, pageForm)
+    .transform(Number)
+    .pipe(z.int().min(1, pageForm).max(invoicesPerPageMax, pageForm))
+    .default(20),
+  cursor: z.uuid("must be next_cursor of the page before").optional(),
+});
+
+/**
+ * What notify asks for, to attach it to a mail: the document of an invoice, or its receipt once it is paid; a month's
+ * statement, as PDF and CSV.
+ */
+export const DocumentsRequest = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("invoice"), objectId: z.uuid() }),
+  z.strictObject({ kind: z.literal("statement"), accountId: z.uuid(), month: z.string().regex(monthPattern) }),
+]);
+export type DocumentsRequest = z.output<typeof DocumentsRequest>;
+
+export const DocumentsAnswer = z.array(
+  z.strictObject({ filename: z.string(), contentType: z.string(), base64: z.base64() }),
+);
+export type DocumentsAnswer = z.output<typeof DocumentsAnswer>;

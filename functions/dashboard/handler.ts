@@ -1,6 +1,6 @@
 /** Serves the web app: the page in the reader's language, and its assets. It reads nothing and calls no one. */
 import { EpithreError, errorResponse } from "#shared/errors.ts";
-import { securityHeaders } from "./headers.ts";
+import { securityHeaders } from "#shared/page-headers.ts";
 import { languages, type Language, type Resource, type Site } from "./site.ts";
 
 export interface Deps {

@@ -1,6 +1,5 @@
 /** Days to ranges of ids: a usage event's time is its id's, so a range of time is a range of the primary key. */
 import { uuidv7TimeMs } from "#shared/ids.ts";
-import type { ReceiptQuery } from "./schema.ts";
 
 /** Milliseconds. */
 const dayMs = 86_400_000;
@@ -14,8 +13,15 @@ export interface IdRange {
   lastId: string;
 }
 
+interface Asked {
+  from?: string | undefined;
+  to?: string | undefined;
+  cursor?: string | undefined;
+  through?: string | undefined;
+}
+
 /** Both days count; without them everything there is. A cursor goes on after the record that it names, `through` ends with it. */
-export function idRange({ from, to, cursor, through }: ReceiptQuery): IdRange {
+export function idRange({ from, to, cursor, through }: Asked): IdRange {
   const firstId = from === undefined ? idFloor(0) : idFloor(Date.parse(from));
   const endId = to === undefined ? highestId : idFloor(Date.parse(to) + dayMs);
   return {

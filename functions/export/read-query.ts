@@ -1,9 +1,13 @@
-/** The query of a route, checked: a mistake is named by its parameter, never by what was sent. */
+/** What a route is asked, checked: a mistake is named by its parameter, never by what was sent. */
 import type { z } from "zod";
 import { EpithreError } from "#shared/errors.ts";
-import type { UsageQuery } from "./schema.ts";
 
-export function readQuery<Query extends UsageQuery>(parameters: URLSearchParams, schema: z.ZodObject & z.ZodType<Query>): Query {
+interface Days {
+  from?: string | undefined;
+  to?: string | undefined;
+}
+
+export function readQuery<Schema extends z.ZodObject & z.ZodType<Days>>(parameters: URLSearchParams, schema: Schema): z.output<Schema> {
   const parsed = schema.safeParse(Object.fromEntries(parameters));
   if (!parsed.success) {
     const { code, path: [param], message } = parsed.error.issues[0]!;
@@ -13,9 +17,12 @@ export function readQuery<Query extends UsageQuery>(parameters: URLSearchParams,
     }
     throw new EpithreError("invalid_request", `Cannot use query: ${String(param)} ${message}`, { param: String(param) });
   }
-  const { from, to } = parsed.data;
-  if (from !== undefined && to !== undefined && from > to) {
-    throw new EpithreError("invalid_request", "Cannot use query: from is later than to", { param: "from" });
-  }
+  expectDaysInOrder("query", parsed.data);
   return parsed.data;
+}
+
+export function expectDaysInOrder(where: "query" | "body", { from, to }: Days): void {
+  if (from !== undefined && to !== undefined && from > to) {
+    throw new EpithreError("invalid_request", `Cannot use ${where}: from is later than to`, { param: "from" });
+  }
 }

@@ -3,7 +3,7 @@ import { EpithreError } from "#shared/errors.ts";
 
 export interface SeatsOptions {
   /** What a refusal calls it. */
-  what: "export" | "look-up";
+  what: "export" | "summary" | "look-up" | "download";
   seatsMax: number;
   seatsOfAccountMax: number;
 }
@@ -13,6 +13,12 @@ export interface SeatsOptions {
  * waits for long. An account has one more than a person needs, so that none takes all.
  */
 export const exportSeats: SeatsOptions = { what: "export", seatsMax: 32, seatsOfAccountMax: 2 };
+
+/** Each asks the database piece after piece, for some seconds at most; a page of a dashboard has a few. */
+export const summarySeats: SeatsOptions = { what: "summary", seatsMax: 16, seatsOfAccountMax: 4 };
+
+/** Each holds a connection to the object store and as much of the file as is on its way. */
+export const downloadSeats: SeatsOptions = { what: "download", seatsMax: 32, seatsOfAccountMax: 2 };
 
 /** Each asks the database once, for less than a millisecond. */
 export const lookUpSeats: SeatsOptions = { what: "look-up", seatsMax: 64, seatsOfAccountMax: 8 };

@@ -1,13 +1,11 @@
 /** GET /v1/usage.csv: the caller's own usage log, whole or from where it broke off (right.export). */
-import { receiptPath } from "./csv-receipt.ts";
 import type { Answer, Parts } from "./parts.ts";
+import { receiptPath } from "./paths.ts";
 import { idRange } from "./range.ts";
 import { readQuery } from "./read-query.ts";
 import { UsageQuery } from "./schema.ts";
 import { createPageAfter } from "./usage-pages.ts";
 import { streamUsage } from "./usage-stream.ts";
-
-export const csvPath = "/v1/usage.csv";
 
 const csvHeaders = {
   "content-type": "text/csv; charset=utf-8; header=present",
@@ -18,7 +16,7 @@ export function createUsageCsv({ database, exports }: Parts): Answer {
   return async function usageCsv({ accountId, searchParams, signal }) {
     const query = readQuery(searchParams, UsageQuery);
     const range = idRange(query);
-    const pageAfter = createPageAfter(database, accountId, range);
+    const pageAfter = createPageAfter(database, accountId, range, query);
 
     const leaveSeat = exports.take(accountId);
     signal.addEventListener("abort", leaveSeat);

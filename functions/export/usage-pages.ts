@@ -1,24 +1,31 @@
-/** An account's events of a range, page by page. */
+/** An account's events of a range, piece by piece. */
 import type { DatabasePool } from "#shared/db-pool.ts";
-import { findUsagePage, pageRows } from "./queries.ts";
+import { findUsagePage, type Piece } from "./queries.ts";
 import { dayAfter, type IdRange } from "./range.ts";
-import type { UsageRow } from "./schema.ts";
+import type { Filters } from "./schema.ts";
 
-/** The events after this id; fewer than `pageRows` when there are no more. */
-export type PageAfter = (id: string) => Promise<UsageRow[]>;
+/** What is found from the event after this id on. */
+export type PieceAfter<Found> = (id: string) => Promise<Piece<Found>>;
 
 /**
- * After an event its account's next thousand are looked for within a day first: Postgres plans for the slices of a day
+ * After an event its account's next thousands are looked for within a day first: Postgres plans for the slices of a day
  * in half a millisecond, for those of 90 days in 20 to 50, and locks them all.
  */
-export function createPageAfter(database: DatabasePool, accountId: string, { lastId }: IdRange): PageAfter {
-  return async function pageAfter(afterId) {
-    const pageUpTo = (id: string) => database.run((sql) => findUsagePage(sql, accountId, { afterId, lastId: id }));
+export function nearFirst<Found>(lastId: string, pieceUpTo: (afterId: string, lastId: string) => Promise<Piece<Found>>): PieceAfter<Found> {
+  return async function pieceAfter(afterId) {
     const nearId = dayAfter(afterId);
     if (nearId !== undefined && nearId < lastId) {
-      const page = await pageUpTo(nearId);
-      if (page.length === pageRows) return page;
+      const piece = await pieceUpTo(afterId, nearId);
+      if (piece.endId !== null) return piece;
     }
-    return pageUpTo(lastId);
+    return pieceUpTo(afterId, lastId);
   };
+}
+
+/** Records of the CSV. A page may have none and not be the last: its events are others than the filters ask for. */
+export type PageAfter = PieceAfter<Buffer>;
+export type Page = Piece<Buffer>;
+
+export function createPageAfter(database: DatabasePool, accountId: string, { lastId }: Pick<IdRange, "lastId">, filters: Filters): PageAfter {
+  return nearFirst(lastId, (afterId, upTo) => database.run((sql) => findUsagePage(sql, accountId, { afterId, lastId: upTo }, filters)));
 }

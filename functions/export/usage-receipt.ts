@@ -5,12 +5,9 @@ import { findUsageEvent } from "./queries.ts";
 import { fields } from "./records.ts";
 import { RequestId } from "./schema.ts";
 
-/** What stands before the id. */
-export const usagePath = "/v1/usage/";
-
 export function createUsageReceipt({ database, lookUps, signer, clock }: Parts): Answer {
-  return async function usageReceipt({ accountId, pathname }) {
-    const id = RequestId.safeParse(pathname.slice(usagePath.length));
+  return async function usageReceipt({ accountId, rest }) {
+    const id = RequestId.safeParse(rest);
     if (!id.success) throw unknownRequest();
     const leaveSeat = lookUps.take(accountId);
     const event = await database.run((sql) => findUsageEvent(sql, accountId, id.data)).finally(leaveSeat);

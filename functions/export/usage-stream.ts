@@ -1,15 +1,13 @@
 /** The usage log as a stream of bytes that reads on only as fast as the caller takes it. */
 import { EpithreError } from "#shared/errors.ts";
-import { lineEnd } from "./csv.ts";
-import { header, record } from "./records.ts";
-import type { UsageRow } from "./schema.ts";
-import type { PageAfter } from "./usage-pages.ts";
+import { headerLine } from "./records.ts";
+import type { Page, PageAfter } from "./usage-pages.ts";
 
 /** Milliseconds. A caller that has not taken all by then gives its place to others, and goes on by cursor. */
 const streamMsMax = 15 * 60_000;
 
 export interface UsageStreamOptions {
-  firstPage: UsageRow[];
+  firstPage: Page;
   pageAfter: PageAfter;
   /** Nothing more will be read. */
   onEnd(): void;
@@ -21,12 +19,13 @@ export interface UsageStreamOptions {
  * errors, so that the response breaks off: a clean end would say that this was all (right.export).
  */
 export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsMax }: UsageStreamOptions): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
   let page = firstPage;
-  let heading = [header];
+  let heading: Buffer | undefined = headerLine;
   let timer: NodeJS.Timeout;
+  let isOver = false;
 
   function end(): void {
+    isOver = true;
     clearTimeout(timer);
     onEnd();
   }
@@ -35,24 +34,26 @@ export function streamUsage({ firstPage, pageAfter, onEnd, timeoutMs = streamMsM
     {
       start(controller) {
         timer = setTimeout(() => {
-          onEnd();
+          end();
           controller.error(new EpithreError("unavailable", "Cannot go on with this export: it took too long"));
         }, timeoutMs);
       },
       async pull(controller) {
-        const records = [...heading, ...page.map(record)];
-        controller.enqueue(encoder.encode(records.map((text) => text + lineEnd).join("")));
-        heading = [];
-        const lastId = page.at(-1)?.id;
+        controller.enqueue(heading ? Buffer.concat([heading, page.found]) : page.found);
+        heading = undefined;
         try {
-          page = lastId === undefined ? [] : await pageAfter(lastId);
+          do {
+            if (page.endId === null) {
+              end();
+              controller.close();
+              return;
+            }
+            page = await pageAfter(page.endId);
+          } while (page.found.length === 0 && !isOver);
         } catch (thrown) {
           end();
           throw thrown;
         }
-        if (page.length > 0) return;
-        end();
-        controller.close();
       },
       cancel: end,
     },

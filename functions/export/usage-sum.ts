@@ -1,10 +1,8 @@
 /** What a receipt says of an export's records: how many, from which to which, and the root of the tree over them. */
 import { EpithreError } from "#shared/errors.ts";
 import { createMerkleTree, type InclusionProof } from "#shared/merkle.ts";
-import { pageRows } from "./queries.ts";
-import { record } from "./records.ts";
-import type { UsageRow } from "./schema.ts";
-import type { PageAfter } from "./usage-pages.ts";
+import { eachRecord, endsOf, requestIdAt } from "./records.ts";
+import type { Page, PageAfter } from "./usage-pages.ts";
 
 export interface UsageSum {
   rows: number;
@@ -30,18 +28,20 @@ export async function sumUsage({ afterId, pageAfter, provenId, signal }: UsageSu
   let firstId: string | null = null;
   let lastId: string | null = null;
   let provenRecord = "";
-  let page: UsageRow[];
-  do {
+  let page: Page = { found: Buffer.alloc(0), endId: afterId };
+  while (page.endId !== null) {
     if (signal.aborted) throw tooLong();
-    page = await pageAfter(lastId ?? afterId);
-    for (const row of page) {
-      const text = record(row);
-      tree.add(Buffer.from(text), row.id === provenId);
-      if (row.id === provenId) provenRecord = text;
-    }
-    firstId ??= page[0]?.id ?? null;
-    lastId = page.at(-1)?.id ?? lastId;
-  } while (page.length === pageRows);
+    page = await pageAfter(page.endId);
+    const { found } = page;
+    eachRecord(found, (from, end) => {
+      const isProven = provenId !== undefined && requestIdAt(found, from) === provenId;
+      tree.addFrom(found, from, end, isProven);
+      if (isProven) provenRecord = found.toString("latin1", from, end);
+    });
+    const ends = endsOf(found);
+    firstId ??= ends.firstId;
+    lastId = ends.lastId ?? lastId;
+  }
   const { size, root, proof } = tree.close();
   return { rows: size, firstId, lastId, root, proven: proof && { record: provenRecord, proof } };
 }

@@ -13,14 +13,16 @@ run(async () => {
   const config = readConfig(configShape);
   const log = createLog("key-auth");
   const database = createDatabasePool({ url: config.databaseUrl, log });
-  const edgeSecrets = { proxy: config.proxySecret, billing: config.billingSecret, export: config.exportSecret };
+  const edgeSecrets = {
+    proxy: config.proxySecret, billing: config.billingSecret, export: config.exportSecret, accounts: config.accountsSecret,
+  };
   return serve({
     name: "key-auth",
     port: config.port,
     hostname: config.hostname,
     log,
     bodyBytesMax,
-    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock }).node,
+    nodeHandler: createHandler({ edgeSecrets, database, clock: systemClock, sessionKeys: config.sessionKeys }).node,
     onStop: database.close,
   });
 });

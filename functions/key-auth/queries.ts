@@ -1,7 +1,9 @@
 /** All SQL of key-auth. It only reads, but for what keys have used of their limits in the last minute. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
+import type { SessionAnswer } from "#shared/sessions.ts";
 import type { ChangesAnswer, SlicesAnswer, SlicesRequest, Verdict } from "./schema.ts";
+import type { SessionClaims } from "./sessions.ts";
 
 /** Changes that one answer lists; with more, forgetting every verdict is cheaper than naming them. */
 const changesMax = 1_000;
@@ -31,6 +33,16 @@ export async function findVerdicts(sql: Sql, hashes: string[]): Promise<(Verdict
   `;
   const verdicts = new Map(rows.map(({ hash, ...verdict }) => [hash, verdict]));
   return hashes.map((hash) => verdicts.get(hash) ?? null);
+}
+
+/** The account of a session that began then; `null` where sessions of that time were ended, or the account is closed. */
+export async function findSession(sql: Sql, { accountId, startedAtMs }: SessionClaims): Promise<SessionAnswer["session"]> {
+  const [row] = await sql<NonNullable<SessionAnswer["session"]>[]>`
+    select id as "accountId", status as "accountStatus" from accounts
+    where id = ${accountId} and status <> 'closed'
+      and (sessions_from is null or extract(epoch from sessions_from) * 1000 <= ${startedAtMs}::numeric)
+  `;
+  return row ?? null;
 }
 
 /**

@@ -1,4 +1,4 @@
-/** All SQL of purge. What it does is in infra/db/migrations (0010_purge.sql, 0024_books.sql): its role may call these functions only. */
+/** All SQL of purge. What it does is in infra/db/migrations (0010_purge.sql, 0024_books.sql, 0056_operators.sql, 0057_audit_chain.sql): its role may call these functions only. */
 import type { Sql } from "#shared/db.ts";
 
 /** A limit as one run applies it: days that live data may be kept, and hours that it goes before that. */
@@ -63,17 +63,68 @@ export async function deleteDueRows(
   return row!.deleted;
 }
 
+/** Deletes up to `rowsMax` rows of days of the audit log that are due; answers how many (keep.audit). */
+export async function deleteDueAuditDays(sql: Sql, { runId, liveDays, leadHours }: LiveLimit, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_due_audit_days(${runId}, ${liveDays}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` operators who were disabled that long ago; answers how many (keep.audit). */
+export async function deleteDueOperators(sql: Sql, { runId, liveDays, leadHours }: LiveLimit, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_due_operators(${runId}, ${liveDays}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` sessions or invites of operators that have expired; answers how many. */
+export async function deleteExpiredLogins(sql: Sql, runId: string, table: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_expired_logins(${runId}, ${table}::purge_step, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** A limit in hours, which backups make no shorter. */
+export interface HourLimit {
+  liveHours: number;
+  leadHours: number;
+}
+
 /** Deletes up to `rowsMax` claims that no longer count; answers how many. */
-export async function deleteExpiredClaims(
-  sql: Sql,
-  runId: string,
-  { liveHours, leadHours }: { liveHours: number; leadHours: number },
-  rowsMax: number,
-): Promise<number> {
+export async function deleteExpiredClaims(sql: Sql, runId: string, { liveHours, leadHours }: HourLimit, rowsMax: number): Promise<number> {
   const [row] = await sql<{ deleted: number }[]>`
     select delete_expired_claims(${runId}, ${liveHours}, ${leadHours}, ${rowsMax}) as deleted
   `;
   return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` exports that are over; answers how many. */
+export async function deleteExpiredExports(sql: Sql, runId: string, { liveHours, leadHours }: HourLimit, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`
+    select delete_expired_exports(${runId}, ${liveHours}, ${leadHours}, ${rowsMax}) as deleted
+  `;
+  return row!.deleted;
+}
+
+/** Deletes up to `rowsMax` tokens that have expired; answers how many. */
+export async function deleteExpiredTokens(sql: Sql, runId: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`select delete_expired_tokens(${runId}, ${rowsMax}) as deleted`;
+  return row!.deleted;
+}
+
+/** Forgets up to `rowsMax` new addresses that nobody confirmed in time; answers how many. */
+export async function forgetUnconfirmedEmails(sql: Sql, runId: string, hours: number, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ forgotten: number }[]>`select forget_unconfirmed_emails(${runId}, ${hours}, ${rowsMax}) as forgotten`;
+  return row!.forgotten;
+}
+
+/** Closes up to `rowsMax` accounts whose address nobody verified in time; answers how many. */
+export async function closeUnverified(sql: Sql, runId: string, days: number, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ closed: number }[]>`select close_unverified_accounts(${runId}, ${days}, ${rowsMax}) as closed`;
+  return row!.closed;
 }
 
 /** Erases one account that is due, or `more`: up to `rowsMax` of its usage events (right.delete). */

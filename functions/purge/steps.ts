@@ -1,11 +1,13 @@
 /** The steps of a run, from the rows of the policy's retention data. Each does one bounded piece of work at a time. */
 import type { Sql } from "#shared/db.ts";
 import {
-  type BackupWindowDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
+  type BackupWindowDays, emailChangeHours, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
+  unverifiedDays,
 } from "#shared/stored-data.ts";
 import {
-  bookSlice, closeLeases, deleteDueRows, deleteExpiredClaims, dropDueSlice, eraseDueAccount, forgetKeyUse, keepSlicesAhead,
-  personParts, rewritePersons,
+  bookSlice, closeLeases, closeUnverified, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims,
+  deleteExpiredExports, deleteExpiredLogins, deleteExpiredTokens, dropDueSlice, eraseDueAccount, forgetKeyUse,
+  forgetUnconfirmedEmails, keepSlicesAhead, personParts, rewritePersons,
 } from "./queries.ts";
 
 export interface Run {
@@ -42,6 +44,7 @@ export const harmlessSteps: Pick<Step, "act">[] = [
 export const booking: Pick<Step, "act"> = { act: bookSlices };
 
 export const destructiveSteps: Step[] = [
+  { counts: "deleted", act: async ({ sql, runId }) => piece(await closeUnverified(sql, runId, unverifiedDays, rowsMax)) },
   ...retention.flatMap(stepFor),
   { counts: "deleted", act: async ({ sql, runId }) => piece(await forgetKeyUse(sql, runId, rowsMax)) },
   { counts: "deleted", act: rewriteParts },
@@ -53,7 +56,9 @@ function stepFor(row: Retention): Step[] {
     case "drop_slice":
       return [{ counts: "dropped", act: async (run) => once(await dropDueSlice(run.sql, limitOf(row, run))) }];
     case "delete":
-      return [{ counts: "deleted", act: async (run) => piece(await deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax)) }];
+      return [{ counts: "deleted", act: async (run) => piece(await deleteDue(row, run)) }];
+    case "delete_days":
+      return [{ counts: "deleted", act: async (run) => piece(await deleteDueAuditDays(run.sql, limitOf(row, run), rowsMax)) }];
     case "expire":
       return [{ counts: "deleted", act: (run) => expire(row, run) }];
     case "erase":
@@ -73,8 +78,26 @@ async function bookSlices({ sql, runId }: Run): Promise<Piece> {
   return { done, then: "over" };
 }
 
-async function expire({ limit }: Retention, { sql, runId }: Run): Promise<Piece> {
-  return piece(await deleteExpiredClaims(sql, runId, { liveHours: limitHours(limit), leadHours: purgeLeadHours }, rowsMax));
+function deleteDue(row: Retention, run: Run): Promise<number> {
+  if (row.table === "operators") return deleteDueOperators(run.sql, limitOf(row, run), rowsMax);
+  return deleteDueRows(run.sql, row.table, limitOf(row, run), rowsMax);
+}
+
+/** What stops counting at a moment goes in the next run. */
+async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise<Piece> {
+  const hours = { liveHours: limitHours(limit), leadHours: purgeLeadHours };
+  switch (table) {
+    case "idempotency_claims":
+      return piece(await deleteExpiredClaims(sql, runId, hours, rowsMax));
+    case "usage_exports":
+      return piece(await deleteExpiredExports(sql, runId, hours, rowsMax));
+    case "account_tokens":
+      return piece(await deleteExpiredTokens(sql, runId, rowsMax));
+    case "persons":
+      return piece(await forgetUnconfirmedEmails(sql, runId, emailChangeHours, rowsMax));
+    default:
+      return piece(await deleteExpiredLogins(sql, runId, table, rowsMax));
+  }
 }
 
 async function eraseAccounts({ sql, runId }: Run): Promise<Piece> {

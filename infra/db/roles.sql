@@ -10,7 +10,8 @@ begin
   if not exists (select from pg_roles where rolname = 'epithre_owner') then
     create role epithre_owner nologin;
   end if;
-  foreach v_role in array array['key_auth', 'usage_record', 'billing', 'export', 'purge', 'admin', 'notify', 'reconcile'] loop
+  foreach v_role in array array['key_auth', 'usage_record', 'billing', 'export', 'purge', 'admin', 'notify', 'reconcile',
+    'audit_seal', 'accounts'] loop
     if not exists (select from pg_roles where rolname = 'epithre_' || v_role) then
       execute format('create role %I login noinherit connection limit 64', 'epithre_' || v_role);
     end if;
@@ -25,7 +26,7 @@ $$;
 revoke all on schema public from public;
 alter schema public owner to epithre_owner;
 grant usage on schema public to epithre_key_auth, epithre_usage_record, epithre_billing, epithre_export,
-  epithre_purge, epithre_admin, epithre_notify, epithre_reconcile;
+  epithre_purge, epithre_admin, epithre_notify, epithre_reconcile, epithre_audit_seal, epithre_accounts;
 
 -- What a migration creates is nobody's until a grant says otherwise.
 alter default privileges for role epithre_owner revoke execute on functions from public;

@@ -20,6 +20,8 @@ export const databaseFunctions = [
   "admin",
   "notify",
   "reconcile",
+  "audit-seal",
+  "accounts",
 ] as const satisfies FunctionName[];
 
 export type DatabaseFunction = (typeof databaseFunctions)[number];

@@ -14,13 +14,20 @@ export interface PublicRoute {
   streams: boolean;
 }
 
+const usageQuery = ["from", "to", "model", "key_id", "endpoint", "status"];
+
 export const publicRoutes: readonly PublicRoute[] = [
-  { path: "/v1/usage.csv", to: "export", query: ["from", "to", "cursor"], streams: true },
-  { path: "/v1/usage.csv.receipt", to: "export", query: ["from", "to", "cursor", "through", "row"], streams: false },
+  { path: "/v1/usage.csv", to: "export", query: [...usageQuery, "cursor"], streams: true },
+  { path: "/v1/usage.csv.receipt", to: "export", query: [...usageQuery, "cursor", "through", "row"], streams: false },
+  { path: "/v1/usage", to: "export", query: [...usageQuery, "group_by"], streams: false },
+  // Also files on their way.
+  { path: "/v1/usage/exports/*", to: "export", query: [], streams: true },
   { path: "/v1/usage/*", to: "export", query: [], streams: false },
   { path: "/.well-known/epithre-receipt-keys.json", to: "export", query: [], streams: false },
   { path: "/v1/prices", to: "billing", query: [], streams: false },
-  { path: "/v1/billing/*", to: "billing", query: [], streams: false },
+  { path: "/v1/billing/*", to: "billing", query: ["limit", "cursor"], streams: false },
+  { path: "/v1/account", to: "accounts", query: [], streams: false },
+  { path: "/v1/account/*", to: "accounts", query: [], streams: false },
   { path: "/v1/*", to: "proxy", query: [], streams: true },
   { path: "/", to: "dashboard", query: ["lang"], streams: false },
   { path: "/dashboard", to: "dashboard", query: ["lang"], streams: false },

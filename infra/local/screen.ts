@@ -23,7 +23,8 @@ Epithre is ready, with ${backends}.
   Dashboard    ${dashboardUrl}
   Mail         ${mailDir}
   Data         ${dataDir}
-  Operators    faas-cli login --gateway ${url} --username ${admin.user} --password ${admin.password}
+  Console      ${url.replace("127.0.0.1", "localhost")}/function/admin/console/   (npm run operator -- invite NAME)
+  OpenFaaS     faas-cli login --gateway ${url} --username ${admin.user} --password ${admin.password}
 
 Paste into a shell:
 

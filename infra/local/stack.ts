@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { rotatedDigestChain } from "#shared/digest-chain.ts";
 import { flow } from "#shared/flow.ts";
-import { makeReceiptKey } from "#infra/receipts/key.ts";
+import { openSession, withDatabase } from "#infra/operators/operators.ts";
+import { makeReceiptKey, publicKeyOf } from "#infra/receipts/key.ts";
 import { type Backends, realBackends, simulatedBackends } from "./backends.ts";
 import { startCron } from "./cron.ts";
 import { clearDataFolder, type DataFolder, endLeftProcesses, explainFileError, openDataFolder, processFolder } from "./data-folder.ts";
@@ -10,12 +11,13 @@ import { prepareDatabase } from "./database.ts";
 import { answersReady, describeFunctions } from "./functions.ts";
 import { expectFreePort, startGateway } from "./gateway.ts";
 import { createGatewayMetrics } from "./gateway-metrics.ts";
+import { type ObjectStorePlace, startObjectStore } from "./object-store.ts";
 import { findFreePorts } from "./ports.ts";
 import { removePostgres } from "./postgres.ts";
 import { supervisePostgres } from "./postgres-supervisor.ts";
 import { createProcesses, type Processes } from "./processes.ts";
 import { type Progress, silent } from "./screen.ts";
-import { openSecrets } from "./secrets.ts";
+import { openSecrets, type Secrets } from "./secrets.ts";
 import { seed } from "./seed.ts";
 import { startSmtpSink } from "./smtp-sink.ts";
 import { readStackFile, type StackFile } from "./stack-file.ts";
@@ -30,6 +32,8 @@ export interface StackOptions {
   port: number;
   /** URLs of engines; none: the simulated backend. */
   backends: string[];
+  /** None: a local one. */
+  objectStore?: ObjectStorePlace | undefined;
   /** Start empty. */
   fresh: boolean;
   /** Ends a start that is under way. */
@@ -91,11 +95,14 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
   const mailDir = join(dataDir, "mail");
   const mail = parts.adopt(await startSmtpSink(mailDir), (one) => one.close());
 
+  const store = options.objectStore ?? (await startLocalStore(dataDir, secrets, parts));
+
   if (options.backends.length === 0) {
     const definition = describeSimulatedBackend(appDir, dataDir, ports.get(simulatedBackend)!);
     await step("simulated backend", () => processes.start([definition], parts));
   }
   const settings = JSON.stringify(backends.settings);
+  const sessionKey = await secrets.value("session-key", makeReceiptKey);
   const definitions = await describeFunctions(stack, {
     appDir,
     dataDir,
@@ -103,16 +110,29 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
     knownSecrets: {
       ...database.secrets,
       "smtp-url": `smtp://127.0.0.1:${mail.port}`,
+      "session-key": sessionKey,
+      "object-store-login": store.login,
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
+      "audit-key": await secrets.value("audit-key", makeReceiptKey),
       "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
     },
-    settings: { proxy: { backends: settings }, reconcile: { backends: settings } },
+    settings: {
+      proxy: { backends: settings },
+      reconcile: { backends: settings },
+      "key-auth": { session_keys: JSON.stringify([publicKeyOf(sessionKey)]) },
+      // The gateway here takes off what a caller says of itself.
+      accounts: { client_address_header: "x-forwarded-for" },
+      notify: { dashboard_url: `${gateway.url}/dashboard/` },
+      // A passkey answers to names only, never to an address.
+      admin: { console_url: `${gateway.url.replace("127.0.0.1", "localhost")}/function/admin/console/` },
+      export: { object_store_url: store.url, object_store_bucket: store.bucket },
+    },
     ports,
   });
   await step("functions", () => startFunctions(definitions, processes, parts));
 
   const adminUrl = `${gateway.url}/function/admin`;
-  const operatorToken = await secrets.value("operator-token");
+  const operatorToken = await openOperatorSession(database.url, secrets);
   const seeding = { dataDir, adminUrl, operatorToken, models: backends.models, url: gateway.url, signal };
   const apiKey = await step("account, models and prices", () => seed(seeding));
   parts.adopt(startCron({ stack, gatewayUrl: gateway.url, completed: metrics.cronCompleted }), (one) => one.stop());
@@ -135,7 +155,20 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
   };
 }
 
+/** The stack enters models and accounts as an operator of its own, by a token that lives on in its folder. */
+async function openOperatorSession(databaseUrl: string, secrets: Secrets): Promise<string> {
+  const token = await secrets.value("operator-token");
+  return withDatabase(databaseUrl, (sql) => openSession(sql, "local-stack", operatorSessionDays, token));
+}
+
+async function startLocalStore(dataDir: string, secrets: Secrets, parts: AsyncDisposableStack): Promise<ObjectStorePlace> {
+  return parts.adopt(await startObjectStore(join(dataDir, "objects"), await secrets.value("object-store")), (one) => one.close());
+}
+
 const simulatedBackend = "simulated-backend";
+
+/** Days; each start begins them anew. */
+const operatorSessionDays = 90;
 
 type Step = <Result>(name: string, work: () => Promise<Result>) => Promise<Result>;
 

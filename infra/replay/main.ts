@@ -1,7 +1,6 @@
 /** `npm run replay`: proves every charge of the usage events that there are. */
-import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { dataDirDefault, databaseUrlOfStack } from "#infra/local/running-stack.ts";
 import { connect } from "#shared/db.ts";
 import { formatRupiah } from "#shared/money.ts";
 import { isProven, reasons, replay, type Reason, type Report } from "./replay.ts";
@@ -36,24 +35,13 @@ function readOptions(args: string[]) {
       args,
       options: {
         database: { type: "string" },
-        data: { type: "string", default: join(dirname(dirname(import.meta.dirname)), ".epithre") },
+        data: { type: "string", default: dataDirDefault },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
     }).values;
   } catch {
     throw new Error("Cannot replay: an option is unknown or lacks its value; npm run replay -- --help shows them");
-  }
-}
-
-/** The database of the local stack that runs on this folder. */
-function urlOfStack(dataDir: string): string {
-  try {
-    const password = readFileSync(join(dataDir, "postgres-password"), "utf8").trim();
-    const port = readFileSync(join(dataDir, "postgres", "data", "postmaster.pid"), "utf8").split("\n")[3];
-    return `postgres://postgres:${password}@127.0.0.1:${port}/epithre`;
-  } catch {
-    throw new Error(`Cannot replay: no stack runs on ${dataDir}; start it, or name a database with --database`);
   }
 }
 
@@ -87,7 +75,7 @@ async function main(): Promise<number> {
     process.stdout.write(help);
     return 0;
   }
-  const found = await report(options.database ?? urlOfStack(options.data));
+  const found = await report(options.database ?? databaseUrlOfStack(options.data, "replay"));
   process.stdout.write(options.json ? `${JSON.stringify(found)}\n` : textOf(found));
   return isProven(found) ? 0 : 1;
 }

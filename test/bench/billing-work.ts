@@ -121,7 +121,7 @@ export function leasing(database: BenchDatabase, { workers, batch, accounts }: L
 export function insertingLeases(database: BenchDatabase, { workers, batch, accounts }: Load): Work {
   const next = Array.from({ length: workers }, () => turns(database.accounts.slice(0, accounts), batch));
   return async (worker) => {
-    const rows = next[worker]!().map((accountId) => `"(${randomUUID()},${accountId},${randomUUID()},${grantMicro},0,2030-01-01,,)"`);
+    const rows = next[worker]!().map((accountId) => `"(${randomUUID()},${accountId},${randomUUID()},${grantMicro},0,2030-01-01,,,)"`);
     await database.raw.run((sql) => sql`insert into raw_leases select * from unnest(${`{${rows.join(",")}}`}::raw_leases[])`);
     return batch;
   };

@@ -1,19 +1,21 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { hashKey, isWellFormedKey } from "#shared/keys.ts";
 import { createHandler } from "../../functions/admin/handler.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { adminSettings, openTestSession } from "../support/operators.ts";
 
-const operatorToken = "operator-token-of-tests";
 let db: TestDatabase;
 let pool: DatabasePool;
+let operatorToken: string;
 let handler: (request: Request) => Promise<Response>;
 
 beforeAll(async () => {
   db = await createTestDatabase();
   pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
-  handler = createHandler({ database: pool, operatorToken, retirementNoticeDays: 30 });
+  operatorToken = await openTestSession(db);
+  handler = createHandler({ database: pool, ...adminSettings });
 });
 afterAll(async () => {
   await pool.close();
@@ -266,14 +268,20 @@ describe("admin()", () => {
   });
 
   test("accepts nobody but operators", async () => {
-    expect((await post("/accounts", {}, "operator-token-of-test")).status).toBe(401);
+    expect((await post("/accounts", {}, "a-token-of-nobody")).status).toBe(401);
     const bare = await handler(new Request("http://admin/accounts", { method: "POST", body: "{}" }));
     expect(bare.status).toBe(401);
   });
 
   test("lets nobody change or delete the audit log, the admin role least of all (keep.audit)", async () => {
     await newAccount();
-    await expect(db.sql`update audit_log set actor = 'system'`).rejects.toThrow();
+    for (const change of [
+      { actor: "system", operator_id: null }, { action: "key_revoked" }, { reason: "legal" }, { at: new Date(0) }, { object_id: randomUUID() },
+      { operator_id: randomUUID() }, { subject_commitment: randomBytes(32) }, { subject_alias: null, subject_salt: null, reason: "legal" },
+      { subject_alias: randomUUID() },
+    ]) {
+      await expect(db.sql`update audit_log set ${db.sql(change)} where actor = 'operator'`).rejects.toMatchObject({ code: "EP409" });
+    }
     await expect(db.sql`delete from audit_log`).rejects.toThrow();
     await expect(db.sql`truncate audit_log`).rejects.toThrow();
     for (const table of ["audit_log", "persons", "api_keys", "balances"]) {

@@ -86,7 +86,7 @@ async function createWorld() {
         const [accountId, key] = [world.accounts[given.account]!, keys[given.key]!];
         const event = { kind: given.kind, amountMicro, reason: "correction", idempotencyKey: key };
         const state = await postEvent(owner, accountId, event).then(() => "posted", sqlState);
-        expect(state).toBe({ posted: "posted", conflict: "EP409", short: "EP402" }[model.post(accountId, given.kind, amountMicro, key)]);
+        expect(state).toBe({ posted: "posted", conflict: "EP409", second: "23505", short: "EP402" }[model.post(accountId, given.kind, amountMicro, key)]);
         return;
       }
       case "grant": {

@@ -1,63 +1,41 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createAccountOf } from "#shared/caller.ts";
 import { systemClock } from "#shared/clock.ts";
-import { connect, type Sql } from "#shared/db.ts";
+import type { DatabasePool } from "#shared/db-pool.ts";
 import { generateKey } from "#shared/keys.ts";
 import { createBillingPages } from "../../functions/billing/public.ts";
-import { findVerdicts } from "../../functions/key-auth/queries.ts";
-import { VerdictsAnswer } from "../../functions/key-auth/schema.ts";
-import { addKey, openAccount } from "../support/accounts.ts";
+import { type BillingPages, createTestPages } from "../support/billing-pages.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { invoiceSettings } from "../support/invoices.ts";
 
 let db: TestDatabase;
-let billing: Sql;
-let keyAuth: Sql;
+let pages: BillingPages;
 
 beforeAll(async () => {
   db = await createTestDatabase();
-  billing = connect({ url: db.urlFor("billing"), connections: 2 });
-  keyAuth = connect({ url: db.urlFor("key-auth"), connections: 2 });
+  pages = createTestPages(db);
 });
 afterAll(async () => {
-  await Promise.all([billing.end(), keyAuth.end()]);
+  await pages.close();
   await db.close();
 });
 
-/** The pages, and key-auth behind them without the HTTP between. */
-function pages() {
-  const post = async (_path: string, { hashes }: any): Promise<any> => ({ verdicts: await findVerdicts(keyAuth, hashes) });
-  const accountOf = createAccountOf({ keyAuth: { post }, answer: VerdictsAnswer, scope: "billing", task: "use billing" });
-  return createBillingPages({ accountOf, clock: systemClock, database: { run: (work: (sql: Sql) => Promise<any>) => work(billing) } as any });
-}
-
-async function person(creditMicro: number, scope = "billing") {
-  const accountId = await openAccount(db.sql, creditMicro);
-  const { key, keyId } = await addKey(db.sql, accountId);
-  await db.sql`update api_keys set scopes = array[${scope}] where id = ${keyId}`;
-  return { accountId, key };
-}
-
-async function balance(key?: string) {
-  const headers: Record<string, string> = key ? { authorization: `Bearer ${key}` } : {};
-  const response = await pages()(new Request("http://billing/v1/billing/balance", { headers }));
-  return { status: response.status, body: (await response.json()) as any };
-}
+const balance = (key?: string) => pages.ask("/v1/billing/balance", { key });
 
 describe("GET /v1/billing/balance", () => {
   test("answers the caller's own balance in rupiah", async () => {
-    const { key } = await person(12_345_678);
-    await person(99);
+    const { key } = await pages.person(12_345_678);
+    await pages.person(99);
     expect((await balance(key)).body).toEqual({ object: "balance", currency: "IDR", amount: "12.345678", available: "12.345678" });
   });
 
   test("refuses a key that is missing, malformed, unknown, or lacks the scope", async () => {
-    const { key } = await person(1, "chat");
+    const { key } = await pages.person(1, "chat");
     const codes = await Promise.all([undefined, "ep_short", generateKey(), key].map(async (each) => (await balance(each)).body.error.code));
     expect(codes).toEqual(["missing_api_key", "invalid_api_key", "invalid_api_key", "insufficient_permissions"]);
   });
 
   test("answers a suspended account too, not a closed one", async () => {
-    const { accountId, key } = await person(1_000_000);
+    const { accountId, key } = await pages.person(1_000_000);
     await db.sql`update accounts set status = 'suspended' where id = ${accountId}`;
     expect((await balance(key)).status).toBe(200);
     await db.sql`update accounts set status = 'closed', closed_at = now() where id = ${accountId}`;
@@ -65,8 +43,50 @@ describe("GET /v1/billing/balance", () => {
   });
 });
 
+describe("/v1/billing/alert", () => {
+  const alert = (thresholdRupiah: number | null) => ({ object: "balance_alert", currency: "IDR", threshold_rupiah: thresholdRupiah });
+  const put = (key: string, body: unknown) => pages.ask("/v1/billing/alert", { key, method: "PUT", body });
+
+  test("GET and PUT answer and set the caller's own threshold; null takes it back", async () => {
+    const [{ key }, other] = await Promise.all([pages.person(1), pages.person(1)]);
+    const get = async (by: string) => (await pages.ask("/v1/billing/alert", { key: by })).body;
+    expect(await get(key)).toEqual(alert(null));
+    expect(await put(key, { threshold_rupiah: 50_000 })).toEqual({ status: 200, body: alert(50_000) });
+    expect([await get(key), await get(other.key)]).toEqual([alert(50_000), alert(null)]);
+    await put(key, { threshold_rupiah: 1_000_000_000 });
+    expect(await get(key)).toEqual(alert(1_000_000_000));
+    expect((await put(key, { threshold_rupiah: null })).body).toEqual(alert(null));
+    expect(await get(key)).toEqual(alert(null));
+  });
+
+  test.each([
+    [{ threshold_rupiah: 0 }, "threshold_rupiah"],
+    [{ threshold_rupiah: 1_000_000_001 }, "threshold_rupiah"],
+    [{ threshold_rupiah: 0.5 }, "threshold_rupiah"],
+    [{ threshold_rupiah: "50000" }, "threshold_rupiah"],
+    [{}, "threshold_rupiah"],
+    [{ threshold_rupiah: 1, marker: true }, null],
+    ["{", null],
+    ["[]", ""],
+  ])("PUT refuses %j, and names the field (content.none)", async (body, param) => {
+    const { key } = await pages.person(1);
+    const { status, body: answer } = await put(key, body);
+    expect([status, answer.error.param]).toEqual([400, param]);
+    expect(answer.error.message).not.toContain("marker");
+  });
+
+  test("PUT refuses a key without the scope, before it looks at the body", async () => {
+    const { key } = await pages.person(1, "usage");
+    expect((await put(key, "{")).body.error.code).toBe("insufficient_permissions");
+  });
+});
+
 describe("GET /v1/prices", () => {
-  const prices = async (handler = pages(), init: RequestInit = {}) => handler(new Request("http://billing/v1/prices", init));
+  const pagesOn = (run: DatabasePool["run"]) => {
+    const database: DatabasePool = { ...pages.database, run };
+    return createBillingPages({ accountOf: async () => "", database, statementDatabase: database, clock: systemClock, invoices: invoiceSettings });
+  };
+  const prices = async (handler = pagesOn(pages.database.run), init: RequestInit = {}) => handler(new Request("http://billing/v1/prices", init));
   const listed = async (name: string) => ((await (await prices()).json()) as any).data.find(({ id }: { id: string }) => id === name);
 
   test("answers everybody the models with prices in force, those to come, and when one retires", async () => {
@@ -113,8 +133,7 @@ describe("GET /v1/prices", () => {
 
   test("may be kept by any cache for a minute and read from any origin, and many who ask cost one reading", async () => {
     let readings = 0;
-    const database = { run: async (work: (sql: Sql) => Promise<any>) => ((readings += 1), work(billing)) } as any;
-    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock });
+    const handler = pagesOn((query) => ((readings += 1), pages.database.run(query)));
     const answers = await Promise.all(Array.from({ length: 50 }, () => prices(handler)));
     expect(readings).toBe(1);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
@@ -125,8 +144,7 @@ describe("GET /v1/prices", () => {
 
   test("is read again after a database that was away", async () => {
     let away = true;
-    const database = { run: async (work: (sql: Sql) => Promise<any>) => (away ? Promise.reject(new Error("away")) : work(billing)) } as any;
-    const handler = createBillingPages({ accountOf: async () => "", database, clock: systemClock });
+    const handler = pagesOn((query) => (away ? Promise.reject(new Error("away")) : pages.database.run(query)));
     expect((await prices(handler)).status).toBe(500);
     away = false;
     expect((await prices(handler)).status).toBe(200);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "#shared/clock.ts";
 import { connect, sqlState, type Sql } from "#shared/db.ts";
+import type { DatabasePool } from "#shared/db-pool.ts";
 import { sign, signatureHeader } from "#shared/http.ts";
 import { createHandler } from "../../functions/billing/handler.ts";
 import {
@@ -12,6 +13,7 @@ import { type Grant, Model } from "../../functions/billing/schema.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addModel, openAccount, postEvent, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { invoiceSettings } from "../support/invoices.ts";
 
 const database = await createTestDatabase();
 const { sql: owner } = database;
@@ -466,7 +468,7 @@ describe("the ledger", () => {
     expect(await refusal(owner`update ledger_entries set amount_micro = 6 where event_id = ${event}`)).toBe("EP409");
     expect(await refusal(owner`delete from ledger_entries where event_id = ${event}`)).toBe("EP409");
     expect(await refusal(owner`delete from billing_events where id = ${event}`)).toBe("EP409");
-    expect(await refusal(owner`truncate billing_events, ledger_entries`)).toBe("EP409");
+    expect(await refusal(owner`truncate billing_events, ledger_entries, invoices`)).toBe("EP409");
     await owner.begin(async (sql) => {
       const [old] = await sql<{ id: string }[]>`
         insert into billing_events (account_id, kind, amount_micro, reason, idempotency_key, created_at)
@@ -518,11 +520,14 @@ describe("the price book", () => {
 
 describe("billing's handler", () => {
   const edgeSecret = "an edge secret of tests";
+  const database: DatabasePool = { run: (query) => query(billing), close: async () => {} };
   const handler = createHandler({
     edgeSecrets: { proxy: edgeSecret },
-    database: { run: (query) => query(billing), close: async () => {} },
+    database,
+    statementDatabase: database,
     clock: systemClock,
     leaseTtlMs: 100,
+    invoices: invoiceSettings,
   });
 
   async function call(path: string, body: unknown, secret = edgeSecret): Promise<{ status: number; answer: any }> {

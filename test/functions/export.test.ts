@@ -55,7 +55,7 @@ describe("export()", () => {
       ...running.pool,
       async run(query) {
         const answer = await running.pool.run(query);
-        if (Array.isArray(answer) && answer.length === pageRows) pagesRead += 1;
+        if ((answer as { endId: string | null }).endId !== null) pagesRead += 1;
         return answer;
       },
     };
@@ -68,7 +68,7 @@ describe("export()", () => {
       taken += 1;
       text += decoder.decode(chunk, { stream: true });
       // A caller that takes the first chunks slowly: meanwhile as many pages could be read again.
-      if (taken < 5) for (let again = 0; again < 3; again += 1) await running.pool.run((sql) => findUsagePage(sql, person.accountId, everything));
+      if (taken < 5) for (let again = 0; again < 3; again += 1) await running.pool.run((sql) => findUsagePage(sql, person.accountId, everything, {}));
       expect(pagesRead - taken).toBeLessThanOrEqual(1);
     }
     expect(taken).toBe(50_000 / pageRows);
@@ -143,10 +143,10 @@ describe("export()", () => {
     const posted = await ask(person, "", { method: "POST" });
     expect(posted.headers.get("allow")).toBe("GET, OPTIONS");
     expect(await refused(posted)).toMatchObject({ status: 405, code: "method_not_allowed" });
-    expect(await refused(await fetch(`${running.url}/v1/usage`))).toMatchObject({ status: 404, code: "unknown_url" });
+    expect(await refused(await fetch(`${running.url}/v1/usages`))).toMatchObject({ status: 404, code: "unknown_url" });
     const preflight = await ask(person, "", { method: "OPTIONS" });
     expect([preflight.status, preflight.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
-    expect(preflight.headers.get("access-control-allow-headers")).toBe("authorization");
+    expect(preflight.headers.get("access-control-allow-headers")).toBe("authorization, content-type, range");
   });
 
   test("answers 503 with retry-after while the database or key-auth is away", async () => {
@@ -195,19 +195,20 @@ describe("export()", () => {
 
   test("ends an export that its caller does not take, and gives its place to others", async () => {
     const ended = Promise.withResolvers<void>();
-    const stream = streamUsage({ firstPage: [], pageAfter: async () => [], onEnd: ended.resolve, timeoutMs: 1 });
+    const nothing = { found: Buffer.alloc(0), endId: null };
+    const stream = streamUsage({ firstPage: nothing, pageAfter: async () => nothing, onEnd: ended.resolve, timeoutMs: 1 });
     await ended.promise;
     await expect(stream.getReader().read()).rejects.toMatchObject({ kind: "unavailable" });
   });
 
-  test("reads usage and names of models, and nothing else", async () => {
+  test("reads usage, names of models and its own files' rows, and nothing else", async () => {
     const tables = await running.db.sql<{ table: string }[]>`
       select relname as table from pg_class
       where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
         and has_any_column_privilege('epithre_export', oid, 'select, insert, update, references')
       order by 1
     `;
-    expect(tables.map(({ table }) => table)).toEqual(["models", "usage_events"]);
+    expect(tables.map(({ table }) => table)).toEqual(["models", "usage_events", "usage_exports"]);
     await expect(running.pool.run((sql) => sql`select uuidv7() from accounts where id = ${randomUUID()}`)).rejects.toMatchObject({ code: "42501" });
   });
 });

@@ -1,8 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
-import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { connect, type Sql } from "#shared/db.ts";
 import { createLog } from "#shared/log.ts";
@@ -10,17 +6,10 @@ import { createMailer, type Mailer } from "#shared/mail.ts";
 import { createHandler } from "../../functions/notify/handler.ts";
 import { mailTemplates } from "../../functions/notify/schema.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-
-/** What the relay took. */
-interface Taken {
-  from: string;
-  to: string[];
-  head: string;
-  body: string;
-}
+import { type Relay, startRelay, type Taken } from "../support/relay.ts";
 
 let db: TestDatabase;
-let relay: { port: number; taken: Taken[]; refuse: boolean; close(): Promise<void> };
+let relay: Relay;
 let mailer: Mailer;
 let lines: string[];
 
@@ -41,39 +30,13 @@ afterEach(async () => {
   await db.sql`delete from outbox`;
 });
 
-async function startRelay(): Promise<typeof relay> {
-  const state = { taken: [] as Taken[], refuse: false };
-  const server = new SMTPServer({
-    disabledCommands: ["AUTH", "STARTTLS"],
-    closeTimeout: 100,
-    async onData(stream, session, done) {
-      const message = await text(stream);
-      if (state.refuse) return done(Object.assign(new Error("busy"), { responseCode: 451 }));
-      const end = message.indexOf("\r\n\r\n");
-      const { mailFrom, rcptTo } = session.envelope;
-      state.taken.push({
-        from: mailFrom ? mailFrom.address : "",
-        to: rcptTo.map(({ address }) => address),
-        head: message.slice(0, end),
-        body: message.slice(end + 4),
-      });
-      done();
-    },
-  });
-  server.on("error", () => {});
-  server.listen(0, "127.0.0.1");
-  await once(server.server, "listening");
-  return Object.assign(state, {
-    port: (server.server.address() as AddressInfo).port,
-    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
-  });
-}
-
 const open = (): Sql => connect({ url: db.urlFor("notify"), connections: 1 });
+
+const linkOf = async () => "https://epithre.example/dashboard/";
 
 /** A replica; calling it is the schedule's call. */
 function createNotifier(by: Mailer) {
-  const handler = createHandler({ open, mailer: by, log: createLog("notify", (line) => lines.push(line)) });
+  const handler = createHandler({ open, mailer: by, attachmentsOf: async () => [], linkOf, log: createLog("notify", (line) => lines.push(line)) });
   return async () => {
     const response = await handler(new Request("http://notify/", { method: "POST" }));
     return { status: response.status, body: (await response.json()) as any };
@@ -111,6 +74,25 @@ describe("notify()", () => {
     expect(mail!.body).toContain("akun Epithre untuk alamat ini sudah dibuka");
     expect(mail!.body).toContain("an Epithre account was opened for this address");
     expect(mail!.head + mail!.body).not.toMatch(/X-Mailer|Someone|http/i);
+  });
+
+  test("tells an account once that its balance has fallen below its threshold (use.account)", async () => {
+    const { email, id } = await queueWelcome();
+    await db.sql`select set_balance_alert((select account_id from outbox where id = ${id}), 1)`;
+    expect((await notify()).body).toEqual({ sent: 2, failed: 0 });
+    expect(relay.taken.map(({ to }) => to)).toEqual([[email], [email]]);
+    expect(relay.taken[1]!.head).toContain("Subject: Saldo Epithre Anda menipis / Your Epithre balance is low");
+    expect(relay.taken[1]!.body).toContain("saldo akun Epithre Anda sudah di bawah batas");
+    expect(relay.taken[1]!.body).toContain("the balance of your Epithre account is below the threshold");
+    expect((await notify()).body).toEqual({ sent: 0, failed: 0 });
+  });
+
+  test("sends what waits although no more can be queued, and says so", async () => {
+    await queueWelcome();
+    await db.sql`revoke execute on function queue_low_balance_mail(integer) from epithre_notify`;
+    const { body } = await notify().finally(() => db.sql`grant execute on function queue_low_balance_mail(integer) to epithre_notify`);
+    expect(body).toEqual({ sent: 1, failed: 0 });
+    expect(lines.map((line) => JSON.parse(line).at)).toEqual(["handler_failed", "mail_sent"]);
   });
 
   test("logs how many, and nothing of them (content.none)", async () => {
@@ -223,7 +205,7 @@ describe("notify()", () => {
   });
 
   test("answers its one route only", async () => {
-    const handler = createHandler({ open, mailer, log: () => {} });
+    const handler = createHandler({ open, mailer, attachmentsOf: async () => [], linkOf, log: () => {} });
     expect((await handler(new Request("http://notify/"))).status).toBe(405);
     expect((await handler(new Request("http://notify/outbox", { method: "POST" }))).status).toBe(404);
   });

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addKey, openAccount } from "../support/accounts.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
+import { addInvoices } from "../support/invoices.ts";
+import { addExport, addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
 
 let db: TestDatabase;
 let currentSlice: string;
@@ -31,12 +32,16 @@ async function addPerson(usageEvents = 3): Promise<Person> {
   const email = `${randomBytes(8).toString("hex")}@example.com`;
   await db.sql`insert into persons (account_id, email, name) values (${accountId}, ${email}, ${name})`;
   await db.sql`insert into outbox (account_id, template) values (${accountId}, 'welcome')`;
+  await db.sql`insert into account_tokens values (${randomBytes(32)}, ${accountId}, 'reset_password', now() + interval '1 hour')`;
+  await db.sql`insert into balance_alerts (account_id, threshold_micro) values (${accountId}, 1)`;
   await db.sql`update balances set leased_micro = 70 where account_id = ${accountId}`;
   await db.sql`
     insert into leases (account_id, replica_id, granted_micro, expires_at)
     values (${accountId}, ${randomUUID()}, 70, now() + interval '1 minute')
   `;
   await addClaim(db.sql, accountId, "1 hour");
+  await addInvoices(db.sql, accountId);
+  await addExport(db.sql, accountId, "1 hour");
   await addUsage(db.sql, currentSlice, accountId, keyId, usageEvents);
   const [row] = await db.sql<{ alias: string }[]>`select audit_alias as alias from accounts where id = ${accountId}`;
   await db.sql`insert into audit_log (actor, action, subject_alias) values ('operator', 'account_suspended', ${row!.alias})`;
@@ -85,6 +90,12 @@ async function partOf(accountId: string): Promise<string> {
   return row!.part;
 }
 
+/** Tables that may still name the account after its erasure (keep.billing). */
+const keptForTheBooks = ["billing_events", "invoices", "ledger_entries"];
+
+const invoiceStates = async (accountId: string) =>
+  (await db.sql<{ state: string }[]>`select state from invoices where account_id = ${accountId} order by state`).map(({ state }) => state);
+
 const accounts = async () => (await db.sql<{ id: string }[]>`select id from accounts`).map(({ id }) => id);
 
 describe("purge()", () => {
@@ -97,15 +108,26 @@ describe("purge()", () => {
 
     const { lines } = await purgeOnce(db);
     expect(lines.at(-1)).toMatchObject({ at: "purge_finished", erased: 1 });
-    expect(await tablesThatShow(person.traces)).toEqual(["billing_events", "ledger_entries"]);
+    expect(await tablesThatShow(person.traces)).toEqual(keptForTheBooks);
+    // What nobody paid is no billing event; of the paid one the id of an account is left that leads to nobody.
+    expect(await invoiceStates(person.accountId)).toEqual(["paid"]);
+    expect(await invoiceStates(other.accountId)).toEqual(["open", "paid", "cancelled"]);
     expect(await tablesThatShow(other.traces)).toEqual(["accounts", ...(await tablesWithAccounts())].sort());
   });
 
-  test("leaves audit rows that name an alias of nobody (keep.audit, right.delete)", async () => {
+  test("leaves audit rows that have forgotten whom they were about, and are else as they were (keep.audit, right.delete)", async () => {
     const { accountId, alias } = await addPerson();
+    const other = await addPerson();
+    const chained = () => db.sql`
+      select id, at, actor, action, operator_id, object_id, reason, subject_commitment from audit_log where actor <> 'system' or object_id is null order by id
+    `;
+    const before = await chained();
     await close(accountId, "8 days");
     await purgeOnce(db);
-    expect(await tablesThatShow([alias])).toEqual(["audit_log"]);
+    expect(await tablesThatShow([alias])).toEqual([]);
+    expect(await tablesThatShow([other.alias])).toEqual(["accounts", "audit_log"]);
+    expect(await chained()).toEqual(before);
+    expect(await db.sql`select from audit_log where subject_alias is null and subject_salt is not null`).toHaveLength(0);
   });
 
   test("erases after 7 days, so that backups are rid of it within 30, and no open or suspended account (right.delete)", async () => {
@@ -133,7 +155,7 @@ describe("purge()", () => {
     }
     expect([...new Set(counts)]).toEqual(expect.arrayContaining([3_500, 0]));
     expect(new Set(counts).size).toBeGreaterThan(2);
-    expect(await tablesThatShow(person.traces)).toEqual(["billing_events", "ledger_entries"]);
+    expect(await tablesThatShow(person.traces)).toEqual(keptForTheBooks);
   });
 
   test("writes the file of erased or corrected persons anew, so that no byte stays in it (right.delete, keep.account)", async () => {

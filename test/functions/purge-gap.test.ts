@@ -86,6 +86,7 @@ describe("purge() after a gap", () => {
       await db.sql`update purge_runs set state = ${state}`;
       await expect(drop()).rejects.toMatchObject({ code: "EP409" });
       await expect(expire()).rejects.toMatchObject({ code: "EP409" });
+      await expect(db.sql`select delete_expired_exports(${run!.id}, 26, 2, 1)`).rejects.toMatchObject({ code: "EP409" });
     }
     await db.sql`update purge_runs set state = 'running'`;
     await drop();

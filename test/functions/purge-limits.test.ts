@@ -5,9 +5,11 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Sql } from "#shared/db.ts";
-import { claimHours, earlyDays, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
+import { claimHours, earlyDays, erasureGraceDays, exportHours, limitHours, liveLimitDays, purgeLeadHours, retention } from "#shared/stored-data.ts";
 import { addClaim } from "../support/claims.ts";
+import { addExport } from "../support/purge.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { addUnpaidInvoice } from "../support/invoices.ts";
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -42,12 +44,6 @@ const rows: Record<string, (sql: Sql, age: string) => Promise<string>> = {
     `;
     return row!.id;
   },
-  async audit_log(sql, age) {
-    const [row] = await sql<{ id: string }[]>`
-      insert into audit_log (at, actor, action) values (now() - ${age}::interval, 'operator', 'key_created') returning id::text
-    `;
-    return row!.id;
-  },
   async outbox(sql, age) {
     const accountId = await openAccount(sql);
     const [row] = await sql<{ id: string }[]>`
@@ -63,6 +59,13 @@ const rows: Record<string, (sql: Sql, age: string) => Promise<string>> = {
     `;
     return row!.id;
   },
+  async operators(sql, age) {
+    const [row] = await sql<{ id: string }[]>`
+      insert into operators (name, disabled_at) values (${`o${randomBytes(8).toString("hex")}`}, now() - ${age}::interval) returning id
+    `;
+    return row!.id;
+  },
+  invoices: (sql, age) => addUnpaidInvoice(sql, age),
   async purge_runs(sql, age) {
     const [row] = await sql<{ id: string }[]>`
       insert into purge_runs (state, early_days, started_at) values ('interrupted', 0, now() - ${age}::interval) returning id
@@ -83,24 +86,73 @@ const remaining = async (sql: Sql, table: string, ids: string[]) => {
 
 const cases = windows.flatMap((window) => retention.filter(({ how }) => how === "delete").map((row) => ({ ...row, window })));
 
+/** What deletes up to a hundred due rows of a table. */
+const deleteDue = (sql: Sql, runId: string, table: string, live: number) =>
+  table === "operators"
+    ? sql`select delete_due_operators(${runId}, ${live}, ${purgeLeadHours}, 100)`
+    : sql`select delete_due_rows(${runId}, ${table}::purge_step, ${live}, ${purgeLeadHours}, 100)`;
+
 describe("limits of purge", () => {
-  test.each(cases)("delete_due_rows() keeps $table to the last second, with a backup window of $window (keep.*)", async ({ table, limit, window }) => {
+  test.each(cases)("purge keeps $table to the last second, with a backup window of $window (keep.*)", async ({ table, limit, window }) => {
     await inRun(window, async (sql, runId) => {
       const live = liveLimitDays(limit, window);
       const ages = [`${live} days -${purgeLeadHours} hours`, `${live} days -${purgeLeadHours} hours -1 second`];
       const ids = [await rows[table]!(sql, ages[0]!), await rows[table]!(sql, ages[1]!)];
-      await sql`select delete_due_rows(${runId}, ${table}::purge_step, ${live}, ${purgeLeadHours}, 100)`;
+      await deleteDue(sql, runId, table, live);
       expect(await remaining(sql, table, ids)).toEqual([false, true]);
     });
   });
 
+  test.each(windows)("delete_due_audit_days() takes a day of audit_log at its first moment that is due, with a window of %s (keep.audit)", async (window) => {
+    const { limit } = retention.find(({ how }) => how === "delete_days")!;
+    await inRun(window, async (sql, runId) => {
+      const live = liveLimitDays(limit, window);
+      // The day in which the limit lies, to its last moment, and the first moment of the next.
+      const rows = await sql<{ id: string }[]>`
+        insert into audit_log (at, actor, action)
+        select date_trunc('day', now() - make_interval(days => ${live}, hours => ${-purgeLeadHours}), 'UTC') + after, 'system', 'key_created'
+        from unnest(array[interval '0', interval '23 hours 59 minutes 59.999999 seconds', interval '24 hours']) as after
+        returning id::text
+      `;
+      const deleted = async () => (await sql`select delete_due_audit_days(${runId}, ${live}, ${purgeLeadHours}, 1) as deleted`)[0]!.deleted;
+      expect([await deleted(), await deleted(), await deleted()]).toEqual([1, 1, 0]);
+      expect(await remaining(sql, "audit_log", rows.map(({ id }) => id))).toEqual([false, false, true]);
+    });
+  });
+
+  test.each(["operator_sessions", "operator_invites"])("delete_expired_logins() takes %s as soon as they have expired (keep.audit)", async (table) => {
+    await inRun(null, async (sql, runId) => {
+      const operator = await rows.operators!(sql, "0 days");
+      for (const [index, ageS] of [0, -1].entries()) {
+        await sql`
+          insert into ${sql(table)} ${sql({ digest: Buffer.alloc(32, index), operator_id: operator, ...(table === "operator_invites" ? { replaces: false } : {}), expires_at: new Date(0) })}
+        `;
+        await sql`update ${sql(table)} set expires_at = now() - make_interval(secs => ${ageS}) where digest = ${Buffer.alloc(32, index)}`;
+      }
+      await sql`select delete_expired_logins(${runId}, ${table}::purge_step, 100)`;
+      const left = await sql<{ first: number }[]>`select get_byte(digest, 0) as first from ${sql(table)}`;
+      expect(left.map(({ first }) => first)).toEqual([1]);
+    });
+  });
+
   test.each(windows)("delete_expired_claims() takes idempotency_claims once they no longer count, with a window of %s (keep.usage)", async (window) => {
-    const { limit } = retention.find(({ how }) => how === "expire")!;
+    const { limit } = retention.find(({ table, how }) => table === "idempotency_claims" && how === "expire")!;
     await inRun(window, async (sql, runId) => {
       const accountId = await openAccount(sql);
       const ids = [await addClaim(sql, accountId, `${claimHours} hours`), await addClaim(sql, accountId, `${claimHours} hours -1 second`)];
       await sql`select delete_expired_claims(${runId}, ${limitHours(limit)}, ${purgeLeadHours}, 100)`;
       const left = await sql<{ id: string }[]>`select request_id as id from idempotency_claims where account_id = ${accountId}`;
+      expect(left.map(({ id }) => id)).toEqual([ids[1]]);
+    });
+  });
+
+  test.each(windows)("delete_expired_exports() takes usage_exports once they are over, with a window of %s (keep.usage)", async (window) => {
+    const { limit } = retention.find(({ table, how }) => table === "usage_exports" && how === "expire")!;
+    await inRun(window, async (sql, runId) => {
+      const accountId = await openAccount(sql);
+      const ids = [await addExport(sql, accountId, `${exportHours} hours`), await addExport(sql, accountId, `${exportHours} hours -1 second`)];
+      await sql`select delete_expired_exports(${runId}, ${limitHours(limit)}, ${purgeLeadHours}, 100)`;
+      const left = await sql<{ id: string }[]>`select id from usage_exports where account_id = ${accountId}`;
       expect(left.map(({ id }) => id)).toEqual([ids[1]]);
     });
   });

@@ -5,7 +5,8 @@ import { purgeLeadHours } from "#shared/stored-data.ts";
 import { openAccount } from "../support/accounts.ts";
 import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
+import { addUnpaidInvoice } from "../support/invoices.ts";
+import { addExport, addSlice, addUsage, clockThatEndsRuns, createPurge, purgeOnce, slices } from "../support/purge.ts";
 import { waitFor } from "../support/wait.ts";
 
 let db: TestDatabase;
@@ -57,6 +58,14 @@ async function addBillingEvent(age: string): Promise<string> {
   return row!.id;
 }
 
+/** An invoice that was paid this long ago, by a billing event of that time. */
+async function addPaidInvoice(age: string): Promise<string> {
+  const eventId = await addBillingEvent(age);
+  const id = await addUnpaidInvoice(db.sql, age);
+  await db.sql`update invoices set state = 'paid', paid_at = now(), billing_event_id = ${eventId} where id = ${id}`;
+  return id;
+}
+
 async function addRun(age: string): Promise<string> {
   const [row] = await db.sql<{ id: string }[]>`
     insert into purge_runs (state, early_days, started_at) values ('interrupted', 0, now() - ${age}::interval) returning id
@@ -104,6 +113,14 @@ describe("purge()", () => {
     expect(await db.sql`select live_days, done from purge_steps where step = 'idempotency_claims' and done > 0`).toEqual([{ live_days: 2, done: 1n }]);
   });
 
+  test("deletes usage_exports that export has forgotten, also with backups, and no younger one (keep.usage)", async () => {
+    const [due, young] = [await addExport(db.sql, account, "24 hours"), await addExport(db.sql, account, "23 hours 59 minutes")];
+    const { lines } = await purgeOnce(db, { backupWindowDays: 7 });
+    expect([await exists("usage_exports", "id", due), await exists("usage_exports", "id", young)]).toEqual([false, true]);
+    expect(lines.at(-1)).toMatchObject({ at: "purge_finished", deleted: 1 });
+    expect(await db.sql`select live_days, done from purge_steps where step = 'usage_exports' and done > 0`).toEqual([{ live_days: 2, done: 1n }]);
+  });
+
   test("takes no other table's name for a time, whatever plan the catalogue's statistics lead to", async () => {
     await db.sql`create table other_table_with_a_writer ()`;
     try {
@@ -133,8 +150,6 @@ describe("purge()", () => {
     expect(await exists("api_keys", "id", inForce)).toBe(true);
   });
 
-  test("deletes audit rows before 365 days have passed (keep.audit)", () => expectLimit(365, addAuditRow, ["audit_log", "object_id"]));
-
   test("deletes mail that could not be sent before 30 days have passed (keep.account)", () =>
     expectLimit(30, addMail, ["outbox", "id"]));
 
@@ -142,6 +157,15 @@ describe("purge()", () => {
     const before = await db.sql`select from ledger_entries`;
     await expectLimit(7 * 365, addBillingEvent, ["billing_events", "id"]);
     expect(await db.sql`select from ledger_entries`).toHaveLength(before.length + 2);
+  });
+
+  test.each(["open", "cancelled"] as const)("deletes an invoice that nobody paid (%s) before 90 days have passed since it was due (keep.billing)", (state) =>
+    expectLimit(90, (age) => addUnpaidInvoice(db.sql, age, state), ["invoices", "id"]));
+
+  test("deletes a paid invoice with its billing event before 7 years have passed, and no sooner (keep.billing)", async () => {
+    const young = await addPaidInvoice("91 days");
+    await expectLimit(7 * 365, addPaidInvoice, ["invoices", "id"]);
+    expect(await exists("invoices", "id", young)).toBe(true);
   });
 
   test("deletes its own evidence after a year", () => expectLimit(365, addRun, ["purge_runs", "id"]));
@@ -281,7 +305,7 @@ describe("purge()", () => {
 
   test("may do nothing else: its role reads no row, deletes none, and cannot shorten a limit (use.account, use.usage)", async () => {
     const sql = connect({ url: db.urlFor("purge"), connections: 1 });
-    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs", "idempotency_claims"];
+    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs", "idempotency_claims", "usage_exports"];
     for (const table of tables) {
       await expect(sql`select from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });
       await expect(sql`delete from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });
@@ -293,6 +317,7 @@ describe("purge()", () => {
     await expect(sql`select delete_due_rows(${run!.id}, 'api_keys', 90, 9000, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select delete_expired_claims(${run!.id}, 25, 2, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select delete_expired_claims(${run!.id}, 33, 9, 1)`).rejects.toMatchObject({ code: "EP409" });
+    await expect(sql`select delete_expired_exports(${run!.id}, 25, 2, 1)`).rejects.toMatchObject({ code: "EP409" });
     await expect(sql`select erase_due_account(${run!.id}, 0, 1)`).rejects.toMatchObject({ code: "EP409" });
     await sql.end();
   });

@@ -9,12 +9,13 @@ import { createHandler as createNotify } from "../../functions/notify/handler.ts
 import { queueRetirementMail } from "../../functions/notify/queries.ts";
 import { addModel } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { adminSettings, openTestSession } from "../support/operators.ts";
 import { addSlice, addUsage } from "../support/purge.ts";
 
-const operatorToken = "operator-token-of-tests";
 const dayMs = 86_400_000;
 
 let db: TestDatabase;
+let operatorToken: string;
 let pool: DatabasePool;
 let sql: Sql;
 let slices: { old: string; recent: string; gone: string };
@@ -23,6 +24,7 @@ beforeEach(async () => {
   await close();
   db = await createTestDatabase();
   pool = createDatabasePool({ url: db.urlFor("admin"), log: () => {} });
+  operatorToken = await openTestSession(db);
   sql = connect({ url: db.urlFor("notify"), connections: 2 });
   // The first model has the id that addUsage() writes.
   for (const name of ["test-chat", "other-chat"]) await addModel(db.sql, name);
@@ -40,7 +42,7 @@ async function close(): Promise<void> {
 }
 
 async function admin(path: string, body: object) {
-  const handler = createAdmin({ database: pool, operatorToken, retirementNoticeDays: 30 });
+  const handler = createAdmin({ database: pool, ...adminSettings });
   const headers = { authorization: `Bearer ${operatorToken}` };
   const response = await handler(new Request(`http://admin${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
   return { status: response.status, body: (await response.json()) as any };
@@ -62,12 +64,12 @@ async function mailSent(): Promise<Mail[]> {
   const sent: Mail[] = [];
   const mailer = { send: async (mail: Mail) => void sent.push(mail), close() {} };
   const open = () => connect({ url: db.urlFor("notify"), connections: 1 });
-  const handler = createNotify({ open, mailer, log: () => {} } as Parameters<typeof createNotify>[0]);
+  const handler = createNotify({ open, mailer, attachmentsOf: async () => [], linkOf: async () => "", log: () => {} } as Parameters<typeof createNotify>[0]);
   expect((await handler(new Request("http://notify/", { method: "POST" }))).status).toBe(200);
   return sent;
 }
 
-const actions = async () => (await db.sql<{ action: string }[]>`select action from audit_log order by id`).map(({ action }) => action);
+const actions = async () => (await db.sql<{ action: string }[]>`select action from audit_log where action::text not like 'operator%' order by id`).map(({ action }) => action);
 
 describe("the retirement of a model", () => {
   test("is announced at least the notice ahead, once, and stands in the price book (keep.audit)", async () => {

@@ -13,6 +13,14 @@ describe("readOptions()", () => {
     expect(readOptions(words, "/app")).toEqual({ backends, port: 0, dataDir: "/d", fresh: true, json: true, help: false });
   });
 
+  test("takes storage with its login and bucket in one address", () => {
+    const { objectStore } = readOptions(["--object-store", "http://access-key:a%2Fsecret@10.0.0.9:9000/files"], "/app");
+    expect(objectStore).toEqual({ url: "http://10.0.0.9:9000", bucket: "files", login: "access-key:a/secret" });
+    for (const wrong of ["10.0.0.9", "http://10.0.0.9:9000/files", "http://a:b@10.0.0.9:9000", "http://a:b@10.0.0.9/b/c", "s3://a:b@c/d"]) {
+      expect(() => readOptions(["--object-store", wrong], "/app")).toThrow("Cannot start: --object-store takes a URL such as");
+    }
+  });
+
   test.each([
     [["--prot", "80"], "unknown option '--prot'"],
     [["stop"], "unexpected argument 'stop'"],
@@ -28,7 +36,7 @@ describe("readOptions()", () => {
 
   test("explains every option that it takes", () => {
     for (const name of Object.keys(readOptions([], "/app"))) {
-      const flag = { backends: "--backend", dataDir: "--data" }[name] ?? `--${name}`;
+      const flag = { backends: "--backend", dataDir: "--data", objectStore: "--object-store" }[name] ?? `--${name}`;
       expect(help).toContain(`  ${flag} `);
     }
   });

@@ -135,7 +135,7 @@ describe("npm start", { timeout: 2 * startTimeoutMs }, () => {
     const run = await startReady(dataDir);
     const { ready } = run;
     apiKey = ready.apiKey;
-    const names = ["admin", "billing", "dashboard", "export", "key-auth", "notify", "proxy", "purge", "reconcile", "usage-record"];
+    const names = ["accounts", "admin", "audit-seal", "billing", "dashboard", "export", "key-auth", "notify", "proxy", "purge", "reconcile", "usage-record"];
     expect(Object.keys(ready.pids).sort()).toEqual(names);
     expect(await balance(ready)).toBe(100_000_000_000n);
 

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 import { launch } from "../support/child-process.ts";
-import { live, stack } from "../support/function-life.ts";
+import { live, signUpSomeone, stack } from "../support/function-life.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -74,4 +74,12 @@ test.each(Object.keys(stack.functions))("the bundle of %s starts alone, with its
   const folder = join(app, "functions", name);
   const loaded = readFileSync(join(folder, "main.mjs"), "utf8").matchAll(/new URL\("\.\/([^"]+)", import\.meta\.url\)/g);
   for (const [, path] of loaded) expect([path, existsSync(join(folder, path!))]).toEqual([path, true]);
+});
+
+test("the bundle of accounts hashes passwords in its thread", async () => {
+  const secretsFolder = temporaryFolder();
+  const app = await buildImage("accounts", secretsFolder);
+  const command = JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[];
+  const { answer } = await live("accounts", [process.execPath, ...command.slice(1)], secretsFolder, app, signUpSomeone);
+  expect(answer).toContain("the database does not");
 });

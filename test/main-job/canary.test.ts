@@ -1,6 +1,6 @@
 /** Content is nowhere: a canary in every request, answer, picture, header, name and error is found in no file. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -8,6 +8,7 @@ import { createCanary, findIn, findInFolder, type Finding } from "../support/can
 import { newCustomer, settled, type Customer } from "../support/shared-stack.ts";
 import { startStack, type OwnedStack } from "../support/stack.ts";
 import { send } from "../support/traffic.ts";
+import { waitFor } from "../support/wait.ts";
 
 const canary = createCanary();
 const beganMs = Date.now() - 1_000;
@@ -87,7 +88,12 @@ async function sendOddities(url: string): Promise<void> {
     [`/dashboard/${ascii}?q=${ascii}`, {}],
     [`/v1/usage.csv?from=${ascii}`, { headers: { authorization } }],
     [`/v1/usage.csv.receipt?row=${ascii}`, { headers: { authorization } }],
+    [`/v1/usage.csv?model=${ascii}`, { headers: { authorization } }],
+    [`/v1/usage?group_by=${ascii}`, { headers: { authorization } }],
     [`/v1/usage/${ascii}`, { headers: { authorization } }],
+    [`/v1/usage/exports/${ascii}/link`, { method: "POST", headers: { authorization }, body: word }],
+    [`/v1/usage/exports/${ascii}/${"x".repeat(43)}`, {}],
+    ["/v1/usage/exports", { method: "POST", headers: { authorization }, body: JSON.stringify({ model: word, [word]: word }) }],
     [`/function/${ascii}`, {}],
     [`/function/proxy/${ascii}`, { headers: { authorization } }],
     [`/function/usage-record/settlements`, { method: "POST", headers: { "content-type": json }, body: JSON.stringify({ [word]: word }) }],
@@ -100,6 +106,15 @@ async function sendOddities(url: string): Promise<void> {
   for (const [path, init] of requests) await (await fetch(url + path, init)).arrayBuffer();
 }
 
+/** A file of what the customer used, where the search can find it. */
+async function buildFile(): Promise<void> {
+  await fetch(`${stack.url}/v1/usage/exports`, { method: "POST", headers: { authorization: `Bearer ${customer.key}` }, body: "{}" });
+  await waitFor("the file", async () => {
+    await fetch(`${stack.url}/function/export`, { method: "POST" });
+    return readdirSync(join(stack.dataDir, "objects", "objects")).length === 1;
+  });
+}
+
 describe("a canary in everything that a caller sends and an engine answers", () => {
   it("is found in no file, output, mail or metric; and the search finds what is planted (content.none, content.images)", async () => {
     const { url } = stack;
@@ -110,6 +125,7 @@ describe("a canary in everything that a caller sends and an engine answers", () 
     await send({ url, key, body: leaving, leaveAfterDeltas: 2 });
     await sendOddities(url);
     await settled(stack);
+    await buildFile();
     // The header's value was taken, and told from itself again, by a digest that nobody can make without the key.
     const claims = await stack.sql<{ digest: Buffer }[]>`select digest from idempotency_claims where account_id = ${customer.accountId}`;
     expect(claims).toHaveLength(1);
@@ -159,8 +175,9 @@ async function plant(): Promise<string[]> {
   const base64 = Buffer.from(`xy${word}`).toString("base64");
   writeFileSync(join(stack.mailDir, "planted.eml"), `Subject: ${encodeURIComponent(word)}\n`);
   writeFileSync(join(stackTemp, "planted"), base64);
+  writeFileSync(join(stack.dataDir, "objects", "objects", "planted.csv"), word);
   writeFileSync(plantedInTemp, Buffer.from([...Buffer.from(word)].reverse()));
   await stack.sql`create table planted as select ${word}::text as content`;
   const [{ path }] = (await stack.sql`select pg_relation_filepath('planted') as path`) as unknown as [{ path: string }];
-  return ["planted.eml", join(stackTemp, "planted"), plantedInTemp, path, "pg_wal/"];
+  return ["planted.eml", "planted.csv", join(stackTemp, "planted"), plantedInTemp, path, "pg_wal/"];
 }

@@ -7,6 +7,7 @@ import { newCustomer, settled, sharedStack, type Customer } from "../support/sha
 import type { Stack } from "../support/stack.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { chatBody, inParallel, send } from "../support/traffic.ts";
+import { waitFor } from "../support/wait.ts";
 
 let stack: Stack;
 let customer: Customer;
@@ -55,6 +56,23 @@ it("a call's receipt, its row of the usage log and the whole log verify offline,
   expect(await verify("--receipt", call, "--keys", keys)).toMatchObject({ code: 0, output: expect.stringContaining(`Valid: request ${id} cost ${shown.cost_rupiah} rupiah`) });
   expect(await verify("--csv", csv, "--receipt", receipt, "--keys", keys)).toMatchObject({ code: 0, output: expect.stringContaining("Valid: all 61 rows") });
   expect(await verify("--csv", csv, "--receipt", rowReceipt, "--keys", keys, "--row", id)).toMatchObject({ code: 0, output: expect.stringContaining("Valid: one row of 61") });
+
+  // The same as a file that is built in the background, by the schedule's call.
+  const post = (path: string, body?: string) => fetch(stack.url + path, { method: "POST", headers: { authorization: `Bearer ${customer.key}` }, body });
+  const { id: fileId } = (await (await post("/v1/usage/exports", '{"model": "simulated-chat"}')).json()) as { id: string };
+  await waitFor("the file", async () => {
+    await fetch(`${stack.url}/function/export`, { method: "POST" });
+    return ((await (await get(`/v1/usage/exports/${fileId}`)).json()) as { status: string }).status === "ready";
+  });
+  const link = (await (await post(`/v1/usage/exports/${fileId}/link`)).json()) as { path: string };
+  const file = await save("file.csv", await fetch(stack.url + link.path));
+  const fileReceipt = await save("file.json", await get(`/v1/usage/exports/${fileId}/receipt`));
+  expect(readFileSync(file, "utf8")).toBe(readFileSync(csv, "utf8"));
+  expect(await verify("--csv", file, "--receipt", fileReceipt, "--keys", keys, "--row", id)).toMatchObject({ code: 0, output: expect.stringContaining(`Valid: request ${id} and all other of 61 rows`) });
+
+  const summary = (await (await get("/v1/usage?group_by=day,model")).json()) as { data: unknown[]; total: { requests: number; cost_rupiah: string } };
+  const costs = readFileSync(csv, "utf8").trim().split("\r\n").slice(1).map((row) => BigInt(row.split(",")[11]!.replace(".", "")));
+  expect([summary.total.requests, BigInt(summary.total.cost_rupiah.replace(".", ""))]).toEqual([61, costs.reduce((sum, cost) => sum + cost)]);
 
   const cheaper = join(folder, "cheaper.csv");
   writeFileSync(cheaper, readFileSync(csv, "utf8").replace(`,${shown.cost_rupiah},`, ",0.000001,"));

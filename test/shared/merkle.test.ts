@@ -63,6 +63,20 @@ describe("createMerkleTree()", () => {
     }
   });
 
+  test("goes on from what was begun elsewhere, at any leaf, to the same root and further state", () => {
+    fc.assert(
+      fc.property(leaves, fc.nat(150), (all, at) => {
+        const first = createMerkleTree();
+        for (const leaf of all.slice(0, at)) first.add(leaf);
+        const begun = first.begun();
+        expect(begun.subtrees.length).toBe(32 * begun.size.toString(2).replaceAll("0", "").length);
+        const second = createMerkleTree({ size: begun.size, subtrees: Buffer.from(begun.subtrees) });
+        for (const leaf of all.slice(at)) second.add(leaf);
+        expect(second.close()).toEqual(treeOf(all));
+      }),
+    );
+  });
+
   test("follows the last of the leaves that it is told to", () => {
     const tree = createMerkleTree();
     for (const leaf of leavesOf(7)) tree.add(leaf, true);

@@ -18,6 +18,8 @@ export interface Admin {
   changeLimits(keyId: string, limits: Omit<KeyOptions, "scopes">): Promise<void>;
   revokeKey(keyId: string): Promise<void>;
   suspend(accountId: string): Promise<void>;
+  /** The operator has seen the transfer of an invoice. */
+  confirmInvoice(invoiceId: string, receivedRupiah: number): Promise<{ eventId: string }>;
   enableModel(id: string, enabled: boolean): Promise<void>;
   /** A top-up, in micro-rupiah. */
   credit(accountId: string, amountMicro: number): Promise<void>;
@@ -47,6 +49,7 @@ export function createAdmin({ admin }: { admin: Record<string, string> }): Admin
     revokeKey: (keyId) => post("/keys/revoke", { keyId }),
     enableModel: (id, enabled) => post("/models/enable", { id, enabled }),
     suspend: (accountId) => post("/accounts/suspend", { accountId }),
+    confirmInvoice: (invoiceId, receivedRupiah) => post("/invoices/confirm", { invoiceId, receivedRupiah }),
     credit: (accountId, amountMicro) =>
       post("/credits", { accountId, kind: "top_up", amountMicro: String(amountMicro), reason: "bank_transfer", idempotencyKey: randomUUID() }),
     price: (model, { inputMicro, outputMicro }) =>

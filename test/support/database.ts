@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { inject } from "vitest";
 import { connectAsOwner, type DatabaseFunction, databaseFunctions, databaseUrl, roleName } from "#infra/local/migrate.ts";
 import type { Sql } from "#shared/db.ts";
+import { waitFor } from "./wait.ts";
 
 export const templateName = "epithre_template";
 
@@ -18,6 +19,25 @@ export interface TestDatabase {
   /** The database secret of a function: its own role. */
   urlFor(name: DatabaseFunction): string;
   close(): Promise<void>;
+}
+
+/** The same in two transactions, of which the second waits for the commit of the first; answers both. */
+export async function bothAtOnce<T>(sql: Sql, work: (sql: Sql, second: boolean) => Promise<T>): Promise<T[]> {
+  const [first, second] = [await sql.reserve(), await sql.reserve()];
+  try {
+    await first`begin`;
+    const answer = await work(first, false);
+    const [{ pid }] = (await second`select pg_backend_pid() as pid`) as unknown as [{ pid: number }];
+    // A query begins when it is awaited.
+    const waits = Promise.resolve(work(second, true));
+    await waitFor("the second to wait", async () => (await sql`select from pg_locks where pid = ${pid} and not granted`).length > 0);
+    await first`commit`;
+    return [answer, await waits];
+  } finally {
+    await first`rollback`;
+    first.release();
+    second.release();
+  }
 }
 
 export async function createTestDatabase(): Promise<TestDatabase> {

@@ -1,15 +1,23 @@
 /** The export function in the test's own process, with key-auth and a database, and people who used something. */
 import { createPrivateKey } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { serve, type RunningFunction } from "openfaas-node";
+import { startObjectStore } from "#infra/local/object-store.ts";
 import { makeReceiptKey } from "#infra/receipts/key.ts";
 import { createAccountOf } from "#shared/caller.ts";
 import { systemClock } from "#shared/clock.ts";
+import { connect } from "#shared/db.ts";
 import { createDatabasePool, type DatabasePool } from "#shared/db-pool.ts";
 import { createInternalClient, type InternalClient } from "#shared/http.ts";
 import { uuidv7 } from "#shared/ids.ts";
+import { createObjectStore, createS3Client, type ObjectStore } from "#shared/object-store.ts";
 import { createReceiptSigner } from "#shared/receipts.ts";
+import { type BuildAnswer, type BuildDeps, createFileBuild } from "../../functions/export/file-build.ts";
 import { createHandler, type Deps } from "../../functions/export/handler.ts";
+import { statementTimeoutMs } from "../../functions/export/queries.ts";
 import { createHandler as createKeyAuth } from "../../functions/key-auth/handler.ts";
 import { VerdictsAnswer } from "../../functions/key-auth/schema.ts";
 import { addKey, addModel, openAccount } from "./accounts.ts";
@@ -33,6 +41,12 @@ export interface TestExport {
   db: TestDatabase;
   /** With the rights of export. */
   pool: DatabasePool;
+  /** As export has it, and what its files lie in. */
+  store: ObjectStore;
+  storeFolder: string;
+  storeUrl: string;
+  /** The work of a schedule's call, with some of its parts replaced. */
+  buildWith(parts: Partial<BuildDeps>): () => Promise<BuildAnswer>;
   /** A handler with some of its parts replaced. */
   handlerWith(parts: Partial<Omit<Deps, "accountOf">> & { keyAuth?: InternalClient }): Handler;
   clientAt(port: number): InternalClient;
@@ -49,22 +63,32 @@ export async function startExport(): Promise<TestExport> {
   const db = await createTestDatabase();
   await addModel(db.sql, "test-chat");
   const keyAuthPool = createDatabasePool({ url: db.urlFor("key-auth"), log });
-  const pool = createDatabasePool({ url: db.urlFor("export"), log });
+  const pool = createDatabasePool({ url: db.urlFor("export"), log, statementTimeoutMs });
   const keyAuth = await serveOnLoopback("key-auth", createKeyAuth({ edgeSecrets: { export: edgeSecret }, database: keyAuthPool, clock: systemClock }));
   const client = clientAt(keyAuth.port);
   const signer = createReceiptSigner(createPrivateKey(makeReceiptKey()));
+  const storeFolder = mkdtempSync(join(tmpdir(), "epithre-store-"));
+  const local = await startObjectStore(storeFolder, "secret-of-tests");
+  const [accessKeyId, secretAccessKey] = local.login.split(":") as [string, string];
+  const store = createObjectStore(createS3Client({ url: local.url, region: "us-east-1", login: { accessKeyId, secretAccessKey } }), local.bucket, "usage-exports/");
 
+  const open = () => connect({ url: db.urlFor("export"), connections: 1 });
+  const buildWith: TestExport["buildWith"] = (parts) => createFileBuild({ open, database: pool, store, clock: systemClock, log, ...parts });
   const accountOfBy = (asked: InternalClient) => createAccountOf({ keyAuth: asked, answer: VerdictsAnswer, scope: "usage", task: "export usage" });
   const handlerWith: TestExport["handlerWith"] = ({ keyAuth: asked = client, ...parts }) =>
-    createHandler({ accountOf: accountOfBy(asked), database: pool, signer, otherKeys: [], clock: systemClock, ...parts });
+    createHandler({ accountOf: accountOfBy(asked), database: pool, store, build: buildWith({}), signer, otherKeys: [], clock: systemClock, ...parts });
   const running = await serveOnLoopback("export", handlerWith({}));
   const url = `http://127.0.0.1:${running.port}`;
 
   return {
     db,
     pool,
+    store,
+    storeFolder,
+    storeUrl: local.url,
     url,
     handlerWith,
+    buildWith,
     clientAt,
     async newPerson() {
       const accountId = await openAccount(db.sql);
@@ -89,6 +113,9 @@ export async function startExport(): Promise<TestExport> {
     async close() {
       await Promise.all([running.stop(), client.close(), keyAuth.stop()]);
       await Promise.all([pool.close(), keyAuthPool.close()]);
+      store.close();
+      await local.close();
+      rmSync(storeFolder, { recursive: true });
       await db.close();
     },
   };

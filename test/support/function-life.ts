@@ -18,12 +18,20 @@ export interface Life {
   health: number | undefined;
   /** The exit code after SIGTERM. */
   code: number | null;
+  /** What it answered when it was asked something. */
+  answer?: string;
   /** All that it printed: nothing but lines of the closed log, or reading them throws. */
   lines: { at: string }[];
 }
 
 /** Starts the function with stack.yml's settings and with secrets in `secretsFolder`, and ends it once it is ready. */
-export async function live(name: string, command: string[], secretsFolder: string, folder?: string): Promise<Life> {
+export async function live(
+  name: string,
+  command: string[],
+  secretsFolder: string,
+  folder?: string,
+  ask?: (url: string) => Promise<Response>,
+): Promise<Life> {
   const { secrets, environment } = stack.functions[name]!;
   for (const secret of secrets) writeFileSync(join(secretsFolder, secret), secretValue(secret));
   const port = (await findFreePorts(1))[0]!;
@@ -40,15 +48,26 @@ export async function live(name: string, command: string[], secretsFolder: strin
     throw new Error(`${thrown.message}; it printed: ${output()}`);
   });
   const health = await statusOf("/_/health");
+  const answer = await (await ask?.(`http://127.0.0.1:${port}`))?.text();
   child.kill("SIGTERM");
   const exitCode = await code;
   const lines = output().trim().split("\n").map((line) => JSON.parse(line) as { at: string });
-  return { port, health, code: exitCode, lines };
+  return { port, health, code: exitCode, answer, lines };
+}
+
+/** Asks accounts to hash a password: it does so before it finds that there is no database. */
+export function signUpSomeone(url: string): Promise<Response> {
+  return fetch(`${url}/v1/account/signup`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ email: "someone@example.com", password: "a password of some length" }),
+  });
 }
 
 /** Port 1 of this machine, where nothing listens. */
 function secretValue(name: string): string {
-  if (name === "receipt-key") return makeReceiptKey();
+  if (name === "receipt-key" || name === "audit-key" || name === "session-key") return makeReceiptKey();
   if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
+  if (name === "object-store-login") return "access-key:secret-of-some-length";
   return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";
 }

@@ -18,6 +18,7 @@ interface ModelAccount {
   credited: number;
   /** By leases that have ended, and without a lease. */
   consumed: number;
+  hadSignupCredit: boolean;
 }
 
 export interface ModelSettlement {
@@ -51,7 +52,7 @@ export function createMoneyModel() {
   let loss = 0;
 
   const accountOf = (id: string): ModelAccount => {
-    const account = accounts.get(id) ?? { credited: 0, consumed: 0 };
+    const account = accounts.get(id) ?? { credited: 0, consumed: 0, hadSignupCredit: false };
     accounts.set(id, account);
     return account;
   };
@@ -78,12 +79,17 @@ export function createMoneyModel() {
   }
 
   return {
-    /** A billing event; `conflict` when the key came with another event, `short` when it takes more than is available. */
-    post(accountId: string, kind: string, amount: number, key: string): "posted" | "conflict" | "short" {
+    /**
+     * A billing event; `conflict` when the key came with another event, `second` when it is the account's second signup
+     * credit, `short` when it takes more than is available.
+     */
+    post(accountId: string, kind: string, amount: number, key: string): "posted" | "conflict" | "second" | "short" {
       const payload = `${accountId} ${kind} ${amount}`;
       const before = posted.get(key);
       if (before !== undefined) return before === payload ? "posted" : "conflict";
+      if (kind === "signup_credit" && accountOf(accountId).hadSignupCredit) return "second";
       if (available(accountId) + amount < 0) return "short";
+      if (kind === "signup_credit") accountOf(accountId).hadSignupCredit = true;
       posted.set(key, payload);
       accountOf(accountId).credited += amount;
       return "posted";

@@ -93,6 +93,14 @@ export async function addUsage(sql: Sql, slice: string, accountId: string, keyId
   `;
 }
 
+/** An export that was asked for so long ago; answers its id. */
+export async function addExport(sql: Sql, accountId: string, age: string): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`
+    insert into usage_exports (account_id, created_at, from_day) values (${accountId}, now() - ${age}::interval, current_date) returning id
+  `;
+  return row!.id;
+}
+
 export async function slices(sql: Sql): Promise<string[]> {
   const rows = await sql<{ name: string }[]>`
     select inhrelid::regclass::text as name from pg_inherits where inhparent = 'usage_events'::regclass

@@ -33,9 +33,14 @@ export function verifyReceipt({ receipt, keys, csv, row }: Given): Promise<Verdi
   return runVerify(parameters, [folder]);
 }
 
-export async function runVerify(parameters: string[], folders: string[] = []): Promise<Verdict> {
+export function runVerify(parameters: string[], folders: string[] = []): Promise<Verdict> {
+  return runOffline("infra/receipts/verify.ts", parameters, folders);
+}
+
+/** A script of this repository that may read its own code and these folders, and nothing else: no package, no network. */
+export async function runOffline(script: string, parameters: string[], folders: string[]): Promise<Verdict> {
   const readable = [`${root}/infra/*`, `${root}/shared/*`, `${root}/package.json`, ...folders.map((folder) => `${folder}/*`)];
   const flags = ["--permission", "--disable-warning=SecurityWarning", ...readable.map((path) => `--allow-fs-read=${path}`)];
-  const { output, code } = launch([process.execPath, ...flags, join(root, "infra/receipts/verify.ts"), ...parameters]);
+  const { output, code } = launch([process.execPath, ...flags, join(root, script), ...parameters]);
   return { code: await code, output: output().trim() };
 }

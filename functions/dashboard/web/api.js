@@ -21,12 +21,12 @@ export class ApiError extends Error {
 }
 
 /** The response of a call that succeeded; otherwise throws ApiError, or AbortError when `signal` or setKey ended it. */
-export async function call(path, { body, signal, accept = "application/json" } = {}) {
+export async function call(path, { method, body, headers, signal, accept = "application/json" } = {}) {
   let response;
   try {
     response = await fetch(path, {
-      method: body ? "POST" : "GET",
-      headers: { authorization: `Bearer ${apiKey}`, accept, ...(body && { "content-type": "application/json" }) },
+      method: method ?? (body ? "POST" : "GET"),
+      headers: { authorization: `Bearer ${apiKey}`, accept, ...(body && { "content-type": "application/json" }), ...headers },
       body: body && JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, keyInUse.signal]) : keyInUse.signal,
       cache: "no-store",
@@ -46,9 +46,9 @@ export function errorOf(error, retryAfter) {
   return new ApiError(error?.code ?? error?.type ?? "unexpected", error?.message, retryAfter);
 }
 
-/** The JSON of a GET, or an ApiError when the answer is none. */
-export async function read(path) {
-  const response = await call(path);
+/** The JSON of the answer, or an ApiError when it is none. */
+export async function read(path, options) {
+  const response = await call(path, options);
   return response.json().catch((error) => {
     throw isAbort(error) ? error : new ApiError("unexpected");
   });
@@ -56,9 +56,14 @@ export async function read(path) {
 
 export const isAbort = (error) => error.name === "AbortError";
 
-/** What went wrong, in the page's language where it knows the code, else in the API's own words. */
-export function explain(error) {
+/**
+ * What went wrong, in the page's language where it knows the code, else in the API's own words. A `task` can have words
+ * of its own for a code; they say by themselves when to try again.
+ */
+export function explain(error, task) {
   if (!(error instanceof ApiError)) return t("error.network");
+  const own = `error.${task}.${error.code}`;
+  if (has(own)) return t(own);
   const known = `error.${error.code}`;
   const text = has(known) ? t(known) : error.message || t("error.unexpected");
   const seconds = Number(error.retryAfter);

@@ -1,4 +1,5 @@
 /** Wires the page: one key, the panels that show what it may do, and the language. */
+import { forgetBilling, openBilling, showBilling, startBilling } from "./billing.js";
 import { refreshKey, showKey, startKeyPanel } from "./key.js";
 import { forgetModels, loadModels, loadPrices, showModels } from "./models.js";
 import { byId } from "./page.js";
@@ -14,13 +15,19 @@ async function start() {
   await useLanguage(languages.includes(asked) ? asked : language);
   markLanguage();
 
-  startKeyPanel({ onOpen: showOffer, onForget: forgetAll });
+  startKeyPanel({ onOpen: openAll, onForget: forgetAll });
   startQuickStart();
+  startBilling({ onRefresh: refreshKey });
   startPlayground({ onAnswered: () => refreshKey().catch(() => {}) });
   startLanguages();
   startNavigation();
   showAll();
   await Promise.all([loadPrices(), loadPolicy()]);
+}
+
+function openAll(facts) {
+  void openBilling(facts);
+  void showOffer(facts);
 }
 
 async function showOffer({ scopes }) {
@@ -32,11 +39,13 @@ async function showOffer({ scopes }) {
 function forgetAll() {
   forgetModels();
   forgetConversation();
+  forgetBilling();
   showQuickStart(null);
 }
 
 function showAll() {
   showKey();
+  showBilling();
   showModels();
   showQuickStart();
   showPolicy();

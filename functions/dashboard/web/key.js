@@ -1,6 +1,8 @@
 /** The key panel: what GET /v1/key says, usage as CSV, and forgetting the key. */
-import { call, explain, isAbort, read, setKey } from "./api.js";
+import { heldOf } from "./amount.js";
+import { explain, read, setKey } from "./api.js";
 import { announce, byId, el, isBusy, showError, whileBusy } from "./page.js";
+import { runTask, save } from "./task.js";
 import { date, has, number, rupiah, rupiahParts, t } from "./text.js";
 
 /** `ep_`, 40 random characters, 6 of checksum. */
@@ -36,11 +38,13 @@ export function startKeyPanel({ onOpen, onForget }) {
     onOpen(facts);
   });
 
-  byId("key-refresh").addEventListener("click", () =>
-    guarded(byId("key-refresh"), t("key.refreshing"), t("key.refreshed"), refreshKey),
+  byId("key-refresh").addEventListener("click", ({ currentTarget: button }) =>
+    runTask(button, { busy: t("key.refreshing"), done: t("key.refreshed"), errorId: "panel-error" }, refreshKey),
   );
-  byId("usage-download").addEventListener("click", () =>
-    guarded(byId("usage-download"), t("key.usage.busy"), t("key.usage.done"), downloadUsage),
+  byId("usage-download").addEventListener("click", ({ currentTarget: button }) =>
+    runTask(button, { busy: t("download.busy"), done: t("download.done"), errorId: "panel-error" }, () =>
+      save("/v1/usage.csv", "text/csv", `epithre-usage-${new Date().toISOString().slice(0, 10)}.csv`),
+    ),
   );
   byId("key-forget").addEventListener("click", () => {
     forget();
@@ -83,7 +87,10 @@ export function showKey() {
   const [whole, fraction] = rupiahParts(balance.amount);
   byId("balance").replaceChildren(whole, el("small", {}, fraction));
   byId("available").textContent =
-    balance.available === balance.amount ? t("key.available.all") : t("key.available", { amount: rupiah(balance.available, 2) });
+    balance.available === balance.amount
+      ? t("key.available.all")
+      : t("key.available", { amount: rupiah(balance.available, 2), held: rupiah(heldOf(balance), 2) });
+  byId("key-topup").hidden = !facts.scopes.includes("billing");
   const limit = (value) => (value === null || value === undefined ? t("key.unlimited") : number(value));
   byId("requests-per-minute").textContent = limit(limits.requests_per_minute);
   byId("tokens-per-minute").textContent = limit(limits.tokens_per_minute);
@@ -91,22 +98,4 @@ export function showKey() {
   byId("key-models").textContent = facts.models ? facts.models.join(", ") : t("key.models.all");
   const names = facts.scopes.map((scope) => (has(`scope.${scope}`) ? t(`scope.${scope}`) : scope));
   byId("scopes").replaceChildren(...names.map((name) => el("li", {}, name)));
-}
-
-async function guarded(button, busyText, doneText, work) {
-  if (isBusy(button)) return;
-  showError("panel-error", undefined);
-  try {
-    await whileBusy(button, busyText, work);
-    announce(doneText);
-  } catch (error) {
-    if (!isAbort(error)) showError("panel-error", explain(error));
-  }
-}
-
-async function downloadUsage() {
-  const response = await call("/v1/usage.csv", { accept: "text/csv" });
-  const url = URL.createObjectURL(await response.blob());
-  el("a", { href: url, download: `epithre-usage-${new Date().toISOString().slice(0, 10)}.csv` }).click();
-  URL.revokeObjectURL(url);
 }

@@ -12,6 +12,13 @@ export function el(tag, attributes, ...children) {
   return element;
 }
 
+/** A button that runs `onClick` with itself. */
+export function button(text, onClick, attributes) {
+  const element = el("button", { type: "button", ...attributes }, text);
+  element.addEventListener("click", () => onClick(element));
+  return element;
+}
+
 /** Says it to screen readers without showing it. */
 export function announce(text) {
   byId("status").textContent = text;
@@ -30,7 +37,7 @@ export function showError(id, text) {
  */
 export function table(caption, columns, rows) {
   const head = columns.map((column) =>
-    el("th", { scope: "col", role: "columnheader", class: column.number && "number" }, column.title),
+    el("th", { scope: "col", role: "columnheader", class: classOf(column) }, column.title),
   );
   const body = rows.map((cells) =>
     el(
@@ -42,7 +49,7 @@ export function table(caption, columns, rows) {
           {
             role: index === 0 ? "rowheader" : "cell",
             scope: index === 0 && "row",
-            class: columns[index].number && "number",
+            class: classOf(columns[index]),
             "data-label": columns[index].title,
           },
           ...[cell].flat(),
@@ -58,6 +65,9 @@ export function table(caption, columns, rows) {
     el("tbody", { role: "rowgroup" }, ...body),
   );
 }
+
+/** Numbers stand at the right, and so do the buttons of a row. */
+const classOf = ({ number, buttons }) => (number ? "number" : buttons && "row-buttons");
 
 /** Runs `work` with the button disabled and saying `busyText`; restores it afterwards. */
 export async function whileBusy(button, busyText, work) {

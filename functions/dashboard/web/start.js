@@ -1,9 +1,7 @@
 /** Quick start: the lines to paste, with this page's own base URL and a model of the opened key. */
-import { announce, byId } from "./page.js";
+import { copy } from "./copy.js";
+import { byId } from "./page.js";
 import { t } from "./text.js";
-
-/** Milliseconds for which the button says that it copied. */
-const copiedForMs = 2_000;
 
 let modelId = null;
 
@@ -30,7 +28,8 @@ export function startQuickStart() {
   select(tabs[0]);
 
   byId("code-copy").addEventListener("click", ({ currentTarget: button }) => {
-    copy(panelOf(tabs.find((tab) => tab.tabIndex === 0)).querySelector("code"), button);
+    const code = panelOf(tabs.find((tab) => tab.tabIndex === 0)).querySelector("code");
+    copy(code.textContent, code, button);
   });
 }
 
@@ -39,17 +38,4 @@ export function showQuickStart(id = modelId) {
   modelId = id;
   for (const slot of document.querySelectorAll("[data-fill=base]")) slot.textContent = `${location.origin}/v1`;
   for (const slot of document.querySelectorAll("[data-fill=model]")) slot.textContent = modelId ?? t("start.model");
-}
-
-async function copy(code, button) {
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-  } catch {
-    // No clipboard without TLS or without the right: leave the lines selected.
-    getSelection().selectAllChildren(code);
-    return announce(t("copy.manually"));
-  }
-  announce(t("copied"));
-  button.textContent = t("copied");
-  setTimeout(() => (button.textContent = t("copy")), copiedForMs);
 }

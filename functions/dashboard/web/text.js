@@ -57,3 +57,13 @@ function rupiahFormat(minimumFractionDigits) {
 export function date(iso) {
   return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
 }
+
+/** The day in Jakarta, as it stands on documents. */
+export function day(iso) {
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "Asia/Jakarta" }).format(new Date(iso));
+}
+
+/** `November 2026` of `2026-11`. */
+export function monthName(month) {
+  return new Intl.DateTimeFormat(language, { year: "numeric", month: "long", timeZone: "UTC" }).format(new Date(`${month}-01T00:00:00Z`));
+}

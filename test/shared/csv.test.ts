@@ -1,7 +1,7 @@
 import { parse } from "csv-parse/sync";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { csvRecord, lineEnd } from "../../functions/export/csv.ts";
+import { csvRecord, lineEnd } from "#shared/csv.ts";
 
 /** Text of any characters, and of those that mean something to CSV or to a spreadsheet. */
 const text = fc.oneof(
@@ -40,6 +40,6 @@ describe("csvRecord()", () => {
   });
 
   test("quotes only where it must", () => {
-    expect(csvRecord(["a b", "", 7, "1.000001"])).toBe("a b,,7,1.000001");
+    expect(csvRecord(["a b", "", 7, 2n ** 60n, "1.000001", { figure: "-1.000001" }])).toBe("a b,,7,1152921504606846976,1.000001,-1.000001");
   });
 });
