@@ -5,10 +5,10 @@
  */
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Dispatcher, Pool } from "undici";
 import { z } from "zod";
 import { EpithreError, errorBody, errorHeaders, errorResponse, publicError } from "./errors.ts";
 import type { FunctionName } from "./flow.ts";
+import { createKeptConnections } from "./kept-connections.ts";
 
 export const signatureHeader = "x-epithre-signature";
 
@@ -126,7 +126,7 @@ export function createInternalHandler(
       const body = new Uint8Array(await request.arrayBuffer());
       const { pathname } = new URL(request.url);
       const text = await answer(request.method, pathname, request.headers.get(signatureHeader), body);
-      return new Response(text, { headers: { "content-type": "application/json" } });
+      return new Response(text, { headers: { "content-type": "application/json", "content-length": String(Buffer.byteLength(text)) } });
     } catch (thrown) {
       return errorResponse(thrown);
     }
@@ -144,7 +144,8 @@ export function createInternalHandler(
       const error = publicError(thrown);
       // What is left of an unread body must not be taken for the next request.
       const close = request.complete ? {} : { connection: "close" };
-      response.writeHead(error.status, { ...errorHeaders(error), ...close }).end(errorBody(error));
+      const text = errorBody(error);
+      response.writeHead(error.status, { ...errorHeaders(error), ...close, "content-length": Buffer.byteLength(text) }).end(text);
       request.resume();
     }
   };
@@ -192,74 +193,30 @@ export interface InternalClientOptions {
 }
 
 export function createInternalClient({ from, to, url, edgeSecret }: InternalClientOptions): InternalClient {
-  const pool = new Pool(url, { connections: internalConnectionsMax, pipelining: 1 });
+  const connections = createKeptConnections({ url, connectionsMax: internalConnectionsMax, answerBytesMax: internalAnswerBytesMax });
   const unavailable = () => new EpithreError("unavailable", `Cannot reach ${to}: no answer`, { retryAfterS: 1 });
 
   return {
     async post(path, body, output, timeoutMs) {
       const text = JSON.stringify(body);
-      const headers = {
-        "content-type": "application/json",
-        [signatureHeader]: sign(edgeSecret, { from, to, path, body: text }),
-      };
-      const { status, answer } = await exchange(pool, path, headers, text, timeoutMs).catch(() => {
+      const signature = sign(edgeSecret, { from, to, path, body: text });
+      const headers = `content-type: application/json\r\n${signatureHeader}: ${signature}\r\n`;
+      const answer = await connections.post(path, headers, text, timeoutMs).catch(() => {
         throw unavailable();
       });
-      if (status !== 200) throw unavailable();
-      return output.parse(answer);
+      if (answer.status !== 200) throw unavailable();
+      return output.parse(readAnswer(answer.body, unavailable));
     },
-    close: () => pool.close(),
+    async close() {
+      connections.close();
+    },
   };
 }
 
-/** One call by undici's dispatcher: its streams would cost as much as the rest of a small call. */
-function exchange(
-  pool: Pool,
-  path: string,
-  headers: Record<string, string>,
-  body: string,
-  timeoutMs: number,
-): Promise<{ status: number; answer: unknown }> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    let status = 0;
-    let controller: Dispatcher.DispatchController | undefined;
-    let late: Error | undefined;
-    const timer = setTimeout(() => {
-      late = new Error("late");
-      reject(late);
-      controller?.abort(late);
-    }, timeoutMs);
-    pool.dispatch(
-      { method: "POST", path, headers, body },
-      {
-        onRequestStart(started) {
-          controller = started;
-          // It waited for a connection longer than its caller waited for it.
-          if (late) started.abort(late);
-        },
-        onResponseStart(_controller, statusCode) {
-          status = statusCode;
-        },
-        onResponseData(started, chunk) {
-          bytes += chunk.length;
-          if (bytes > internalAnswerBytesMax) started.abort(new RangeError("internal answer too large"));
-          else chunks.push(chunk);
-        },
-        onResponseEnd() {
-          clearTimeout(timer);
-          try {
-            resolve({ status, answer: JSON.parse(Buffer.concat(chunks).toString("utf8")) });
-          } catch (thrown) {
-            reject(thrown as Error);
-          }
-        },
-        onResponseError(_controller, error) {
-          clearTimeout(timer);
-          reject(error);
-        },
-      },
-    );
-  });
+function readAnswer(body: Buffer, unavailable: () => EpithreError): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    throw unavailable();
+  }
 }

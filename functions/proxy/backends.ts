@@ -1,5 +1,6 @@
 /** The inference engines: which one takes a call, and what is known of their health. */
-import { Pool } from "undici";
+import { writeAsOne } from "openfaas-node";
+import { buildConnector, Pool } from "undici";
 import { type BackendConfig, pathPrefixOf } from "#shared/backends.ts";
 import type { Clock } from "#shared/clock.ts";
 import { EpithreError } from "#shared/errors.ts";
@@ -42,6 +43,16 @@ export interface BackendsDeps {
   log: Log;
 }
 
+/** Connections to private addresses only; a request's head and body leave as one. */
+function createConnector(): buildConnector.connector {
+  const connect = buildConnector({ timeout: connectTimeoutMs, lookup: createPrivateLookup() });
+  return (options, connected) =>
+    connect(options, (...outcome) => {
+      if (outcome[1]) writeAsOne(outcome[1]);
+      connected(...outcome);
+    });
+}
+
 export function createBackends({ configs, firstByteTimeoutMs, idleTimeoutMs, clock, log }: BackendsDeps): Backends {
   const timers = new Set<NodeJS.Timeout>();
   const all = configs.map((config, index) => {
@@ -58,7 +69,7 @@ export function createBackends({ configs, firstByteTimeoutMs, idleTimeoutMs, clo
         pipelining: 1,
         headersTimeout: firstByteTimeoutMs,
         bodyTimeout: idleTimeoutMs,
-        connect: { timeout: connectTimeoutMs, lookup: createPrivateLookup() },
+        connect: createConnector(),
       }),
       inFlight: 0,
       pathPrefix: pathPrefixOf(config),

@@ -137,12 +137,10 @@ export function bodyFor(call: Call, bytes: Buffer, type: BackendConfig["type"], 
   const allowed = forwardedFields[call.endpoint.name][type];
   const { members } = call.inspection;
   const ours = ownFields(call, type, cacheSalt);
-  const replaced = new Set([...ours.keys(), ...ownedFields]);
-  if (ours.has("max_tokens")) replaced.add("max_completion_tokens");
   const dropped = new Set<number>();
   let ignoredFields = 0;
   for (const [index, { key }] of members.entries()) {
-    if (replaced.has(key)) dropped.add(index);
+    if (isReplaced(key, ours)) dropped.add(index);
     else if (!allowed.has(key)) {
       dropped.add(index);
       ignoredFields += 1;
@@ -154,6 +152,10 @@ export function bodyFor(call: Call, bytes: Buffer, type: BackendConfig["type"], 
 
 /** Fields that the caller may send but that never travel as they came. */
 const ownedFields = ["stream_options", "store", "cache_salt"];
+
+function isReplaced(key: string, ours: ReadonlyMap<string, string>): boolean {
+  return ours.has(key === "max_completion_tokens" ? "max_tokens" : key) || ownedFields.includes(key);
+}
 
 function ownFields(call: Call, type: BackendConfig["type"], cacheSalt: string): Map<string, string> {
   const { endpoint, inspection, outputLimit } = call;

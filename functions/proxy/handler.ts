@@ -57,12 +57,14 @@ interface Exchange {
   response: ServerResponse;
   requestId: string;
   startedAtMs: number;
-  /** Rate-limit headers, once they are known. */
-  headers: FlatHeaders;
+  /** Rate-limit headers, once the limits are known; built when an answer needs them. */
+  headers(): FlatHeaders;
 }
 
+const noHeaders = (): FlatHeaders => [];
+
 export function createHandler(deps: Deps): Handler {
-  const { clock, metrics } = deps;
+  const { clock } = deps;
   return function proxy(request, response) {
     // A caller that left makes writes fail: that is noticed by "close", and no fault of ours.
     response.on("error", () => {});
@@ -71,23 +73,27 @@ export function createHandler(deps: Deps): Handler {
       if (response.writableLength > 0) response.destroy();
     });
     const requestId = uuidv7(clock.wallMs());
-    const exchange: Exchange = { request, response, requestId, startedAtMs: clock.monotonicMs(), headers: [] };
+    const exchange: Exchange = { request, response, requestId, startedAtMs: clock.monotonicMs(), headers: noHeaders };
     if (request.method === "OPTIONS") {
       sendPreflight(response, requestId);
       return;
     }
-    answer(deps, exchange)
-      .catch((thrown: unknown) => sendError(request, response, requestId, thrown, exchange.headers))
-      .finally(() => metrics.answered(response.statusCode));
+    void answer(deps, exchange);
   };
 }
 
 async function answer(deps: Deps, exchange: Exchange): Promise<void> {
-  const { request } = exchange;
-  const route = routeOf(request.method ?? "", request.url ?? "");
-  const verdict = await deps.verdicts.of(request.headers.authorization);
-  if (route.to === "inference") await infer(deps, exchange, verdict, route.endpoint);
-  else sendJson(exchange.response, exchange.requestId, await look(deps, verdict, route));
+  const { request, response, requestId } = exchange;
+  try {
+    const route = routeOf(request.method ?? "", request.url ?? "");
+    const verdict = await deps.verdicts.of(request.headers.authorization);
+    if (route.to === "inference") await infer(deps, exchange, verdict, route.endpoint);
+    else sendJson(response, requestId, await look(deps, verdict, route));
+  } catch (thrown) {
+    sendError(request, response, requestId, thrown, exchange.headers());
+  } finally {
+    deps.metrics.answered(response.statusCode);
+  }
 }
 
 async function look(deps: Deps, verdict: Verdict, route: Exclude<Route, { to: "inference" }>): Promise<string> {
@@ -105,7 +111,7 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
   const idempotencyKey = idempotencyKeyIn(request.headers);
   const isClampable = clampAsked(request);
   await rateLimits.takeRequest(verdict);
-  exchange.headers = rateLimits.headersOf(verdict);
+  exchange.headers = () => rateLimits.headersOf(verdict);
   settlements.checkRoom();
   const held = await readBody(request, endpoint, bodies, verdict.accountId);
   try {
@@ -116,10 +122,11 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     const price = priceInForce(model.prices, deps.clock.wallMs());
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
     const admitted = admit(endpoint, model, price, inspection);
-    await checkAgain(deps, exchange);
+    if (deps.clock.monotonicMs() - exchange.startedAtMs > verdictAgeMsMax) await checkAgain(deps, exchange);
     const tokens = await rateLimits.takeTokens(verdict, likelyTokens(admitted));
     try {
-      exchange.headers = withRetirement(rateLimits.headersOf(verdict), model);
+      let headers = withRetirement(rateLimits.headersOf(verdict), model);
+      exchange.headers = () => headers;
       let call = admitted;
       const fit = (spareMicro: number) => {
         const smaller = clamp(admitted, spareMicro);
@@ -129,7 +136,7 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
       const take = () => leases.take(verdict.accountId, admitted.holdMicro, budgetedKey(verdict), isClampable ? fit : undefined);
       const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, admitted, idempotencyKey);
       const hold = claim ? await claim.hold(take) : await take();
-      if (call !== admitted) exchange.headers = [...exchange.headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
+      if (call !== admitted) headers = [...headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
       const abandon = () => {
         hold.release(0);
         claim?.release();
@@ -176,8 +183,8 @@ function forwardedType({ body }: Endpoint, { boundary }: Inspection): string {
 }
 
 /** A body can be two minutes on its way: whoever was suspended or revoked meanwhile does not begin. */
-async function checkAgain({ verdicts, clock }: Deps, { request, startedAtMs }: Exchange): Promise<void> {
-  if (clock.monotonicMs() - startedAtMs > verdictAgeMsMax) await verdicts.of(request.headers.authorization);
+async function checkAgain({ verdicts }: Deps, { request }: Exchange): Promise<void> {
+  await verdicts.of(request.headers.authorization);
 }
 
 function claimFor({ claimOf }: Deps, { requestId }: Exchange, verdict: Verdict, call: Call, idempotencyKey: string): Claim {
@@ -188,7 +195,7 @@ function claimFor({ claimOf }: Deps, { requestId }: Exchange, verdict: Verdict, 
 
 function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, aside: SetAside, body: Body): Promise<void> {
   const { metrics, runningCalls } = deps;
-  const { request, response, requestId, headers } = exchange;
+  const { request, response, requestId } = exchange;
   const { accountId } = verdict;
   return forward(
     { backends: deps.backends, streamLimitMs: deps.streamLimitMs, onUsageSource: metrics.usageRead },
@@ -197,7 +204,7 @@ function run(deps: Deps, exchange: Exchange, verdict: Verdict, call: Call, aside
       response,
       requestId,
       call,
-      headers,
+      headers: exchange.headers(),
       contentType: body.contentType,
       bodyFor: (backend) => bodyFor(call, body.bytes, backend.type, deps.cacheSaltOf(accountId)),
       settle: (usage, status, price) => settle(deps, exchange, verdict, call, aside, usage, status, price),

@@ -120,14 +120,18 @@ export interface Edit {
 export function splice(bytes: Buffer, edits: Edit[]): Buffer {
   if (edits.length === 0) return bytes;
   const ordered = edits.length === 1 ? edits : [...edits].sort((one, other) => one.start - other.start);
-  const pieces: Uint8Array[] = [];
-  let at = 0;
-  for (const edit of ordered) {
-    pieces.push(bytes.subarray(at, edit.start), Buffer.from(edit.text));
-    at = edit.end;
+  let length = bytes.length;
+  for (const { start, end, text } of ordered) length += Buffer.byteLength(text) - (end - start);
+  const spliced = Buffer.allocUnsafe(length);
+  let from = 0;
+  let to = 0;
+  for (const { start, end, text } of ordered) {
+    to += bytes.copy(spliced, to, from, start);
+    to += spliced.write(text, to);
+    from = end;
   }
-  pieces.push(bytes.subarray(at));
-  return Buffer.concat(pieces);
+  bytes.copy(spliced, to, from);
+  return spliced;
 }
 
 /**

@@ -26,8 +26,8 @@ export function readAnswer(call: Call, bytes: Buffer): JsonAnswer | undefined {
     if (bytes.length <= parsedBytesMax) JSON.parse(bytes.toString("utf8"));
     const { members } = membersOf(bytes);
     const found = usageIn(bytes, members);
-    if (imagesIn(bytes) > call.bounds.imagesMax && call.endpoint.kind === "image") return undefined;
-    const images = call.endpoint.kind === "image" ? Math.min(imagesIn(bytes), call.bounds.imagesMax) : 0;
+    const images = call.endpoint.kind === "image" ? imagesIn(bytes) : 0;
+    if (images > call.bounds.imagesMax) return undefined;
     const reported = found && readUsage(found.value, call.bounds, call.model.contextTokens * call.inspection.prompts);
     const withCost = (chargedMicro: number) =>
       found && found.hasMembers ? splice(bytes, [{ start: found.end - 1, end: found.end - 1, text: costFields(chargedMicro) }]) : bytes;

@@ -1,4 +1,5 @@
-/** Calls that run now, by account, so that a suspension can end them. */
+/** Calls that run now, so that a suspension can end those of an account. */
+import { createBag } from "openfaas-node";
 import { EpithreError } from "#shared/errors.ts";
 
 type Cut = (error: EpithreError) => void;
@@ -12,25 +13,15 @@ export interface RunningCalls {
 }
 
 export function createRunningCalls(): RunningCalls {
-  const cuts = new Map<string, Set<Cut>>();
-  let count = 0;
+  const running = createBag<{ accountId: string; cut: Cut }>();
   return {
-    add(accountId, cut) {
-      const ofAccount = cuts.get(accountId) ?? new Set();
-      cuts.set(accountId, ofAccount.add(cut));
-      count += 1;
-      return () => {
-        count -= 1;
-        ofAccount.delete(cut);
-        if (ofAccount.size === 0 && cuts.get(accountId) === ofAccount) cuts.delete(accountId);
-      };
-    },
-    cutAccount(accountId) {
+    add: (accountId, cut) => running.add({ accountId, cut }),
+    cutAccount(stopped) {
       const error = new EpithreError("account_suspended", "Cannot go on: the account was suspended. Write to hello@epithre.com.");
-      for (const cut of [...(cuts.get(accountId) ?? [])]) cut(error);
+      for (const { accountId, cut } of running) if (accountId === stopped) cut(error);
     },
     get count() {
-      return count;
+      return running.size;
     },
   };
 }

@@ -66,26 +66,31 @@ export function createSettlements({ usageRecord, clock, log, runningCalls, onOut
 
   async function run(): Promise<void> {
     running = true;
+    let tellCallers: () => void = nothing;
     while (queue.length > 0) {
-      await gather();
+      if (!isGathered()) {
+        tellCallers();
+        tellCallers = nothing;
+        await gather();
+      }
       const batch = queue.slice(0, settlementsPerCallMax);
       queue = queue.slice(settlementsPerCallMax);
       inFlight = batch.length;
-      const unanswered = await send(batch);
+      const sending = send(batch);
+      // The next batch is on its way before the last one's callers are answered, which takes as long as a commit.
+      tellCallers();
+      const results = await sending;
       inFlight = 0;
-      if (unanswered.length > 0) {
-        queue = [...unanswered, ...queue];
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
-        giveUpOld();
-      }
+      tellCallers = results ? () => finishAll(batch, results) : nothing;
+      if (!results) await tryLater(batch);
     }
+    tellCallers();
     running = false;
     for (const resolve of idle.splice(0)) resolve();
   }
 
   /** A commit costs as much for one row as for dozens: with much under way, a batch waits a moment for more. */
   async function gather(): Promise<void> {
-    if (isGathered()) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, gatherMs);
       gathered = () => {
@@ -98,16 +103,25 @@ export function createSettlements({ usageRecord, clock, log, runningCalls, onOut
 
   const isGathered = () => queue.length >= runningCalls() * gatherShare;
 
-  /** Answers those whose outcome is still unknown. */
-  async function send(batch: Waiting[]): Promise<Waiting[]> {
+  /** `undefined` when the outcome is unknown. */
+  async function send(batch: Waiting[]): Promise<SettlementsAnswer["results"] | undefined> {
     try {
       const body = { settlements: batch.map(({ settlement }) => settlement) };
       const { results } = await usageRecord.post("/settlements", body, SettlementsAnswer, callTimeoutMs);
-      for (const [index, waiting] of batch.entries()) finish(waiting, results[index]!);
-      return [];
+      return results.length === batch.length ? results : undefined;
     } catch {
-      return batch;
+      return undefined;
     }
+  }
+
+  async function tryLater(batch: Waiting[]): Promise<void> {
+    queue = [...batch, ...queue];
+    await new Promise((resolve) => setTimeout(resolve, retryMs));
+    giveUpOld();
+  }
+
+  function finishAll(batch: Waiting[], results: SettlementsAnswer["results"]): void {
+    for (const [index, waiting] of batch.entries()) finish(waiting, results[index]!);
   }
 
   function finish(waiting: Waiting, { outcome, chargedMicro }: SettlementsAnswer["results"][number]): void {
@@ -161,6 +175,8 @@ export function createSettlements({ usageRecord, clock, log, runningCalls, onOut
     },
   };
 }
+
+const nothing = () => {};
 
 const notSettled = () =>
   new EpithreError("not_settled", "Cannot complete this request: its usage could not be recorded. You can try again.", { retryAfterS: 2 });

@@ -1,6 +1,7 @@
 /** The end of a function: what is open finishes, what waits idle is closed, and nothing is kept for ever. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { send } from "./answer.ts";
+import { createBag } from "./bag.ts";
 import type { Settings } from "./options.ts";
 import { leaving } from "./refusals.ts";
 
@@ -18,7 +19,7 @@ export interface Drain {
  */
 export function createDrain(server: Server, settings: Settings): Drain {
   const { log, drainTimeoutMs, lateRequestsMs, stopTimeoutMs, stallTimeoutMs, onDrain, onStop } = settings;
-  const open = new Set<ServerResponse>();
+  const open = createBag<ServerResponse>();
   let beganMs: number | undefined;
   let ended: Promise<void> | undefined;
   let noneOpen = () => {};
@@ -31,9 +32,9 @@ export function createDrain(server: Server, settings: Settings): Drain {
         return false;
       }
     }
-    open.add(response);
+    const takeOut = open.add(response);
     response.once("close", () => {
-      open.delete(response);
+      takeOut();
       if (open.size === 0) noneOpen();
     });
     return true;

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createDrain } from "./drain.ts";
+import { writeAsOne } from "./one-write.ts";
 import { withDefaults, type LifecycleLine, type ServeOptions, type Settings } from "./options.ts";
 import { answerOwnRoute, isOwnRoute } from "./own-routes.ts";
 import { announcedBytes } from "./request.ts";
@@ -35,6 +36,7 @@ export async function serve(options: ServeOptions): Promise<RunningFunction> {
     take,
   );
   server.maxConnections = settings.connectionsMax;
+  server.on("connection", writeAsOne);
   const drain = createDrain(server, settings);
   const state = {
     get draining() {

@@ -65,6 +65,22 @@ describe("createSettlements()", () => {
     expect(batches.map((batch) => batch.length)).toEqual([1, 3]);
   });
 
+  test("sends the next batch before the callers of the last one are answered", async () => {
+    const events: string[] = [];
+    let letGo = () => {};
+    const { settle } = harness(async (batch) => {
+      events.push(`sent ${batch[0]!.requestId}`);
+      if (batch[0]!.requestId === "1") await new Promise<void>((resolve) => (letGo = resolve));
+      return settled(batch);
+    });
+    const first = settle("1").then(() => events.push("answered 1"));
+    await expect.poll(() => events).toEqual(["sent 1"]);
+    const second = settle("2").then(() => events.push("answered 2"));
+    letGo();
+    await Promise.all([first, second]);
+    expect(events).toEqual(["sent 1", "sent 2", "answered 1", "answered 2"]);
+  });
+
   test("tries again with the same ids until the outcome is known", async () => {
     let calls = 0;
     const { settle, batches, released } = harness(async (batch) => {
