@@ -20,6 +20,7 @@ let again = null;
 export function startAccess({ onConfirmed }) {
   for (const button of document.querySelectorAll("[data-access]")) {
     button.addEventListener("click", () => {
+      link = null;
       say(null);
       show(button.dataset.access);
     });
