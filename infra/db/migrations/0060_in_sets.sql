@@ -74,8 +74,8 @@ end
 $do$;
 drop function lease_grant(uuid, interval, jsonb);
 
--- In sets where each account is asked for once, without a budget, has four times as much as is wanted, and each lease
--- that shall grow is alive: then all that is wanted is granted, whatever expired leases would give back.
+-- In sets where each account is asked for once, without a budget, has four times as much as is wanted and no lease that
+-- has expired, and each lease that shall grow is its own: then all that is wanted is granted.
 create function lease_grant(p_replica uuid, p_ttl interval, p_requests jsonb)
 returns table (outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint)
 language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -103,6 +103,7 @@ begin
       from asked a
       where b.account_id = a.account_id
         and least(b.credited_micro - b.consumed_micro - b.leased_micro, c_grant_micro_max) - a.total >= 4 * greatest(a.want, a.largest)
+        and not exists (select from leases e where e.account_id = a.account_id and e.expires_at <= now())
       returning
         a.account_id, a.lease_id, coalesce(a.lease_id, uuidv7()) as id, a.position, a.needs,
         new.leased_micro - old.leased_micro as micro,
@@ -115,7 +116,7 @@ begin
         expires_at = greatest(l.expires_at, now() + p_ttl)
       from by_lease g
       where l.id = g.lease_id and l.account_id = g.account_id and l.replica_id = p_replica and l.key_id is null
-        and l.expires_at > now() and l.granted_micro + g.micro <= c_grant_micro_max
+        and l.granted_micro + g.micro <= c_grant_micro_max
       returning 1
     ), made as (
       insert into leases (id, account_id, replica_id, granted_micro, expires_at)
