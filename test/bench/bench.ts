@@ -9,6 +9,7 @@ import { startStack, type OwnedStack } from "../support/stack.ts";
 import { waitFor } from "../support/wait.ts";
 import type { LoadTask } from "./load.ts";
 import { load, residentBytes, startPassThrough } from "./processes.ts";
+import { createSay, type Goal, median, reportOutcome } from "./report.ts";
 
 const { values: flags } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" } } });
 
@@ -52,19 +53,7 @@ interface Sample {
   succeeded: number;
 }
 
-interface Goal {
-  name: string;
-  value: number;
-  /** The bound: the least value, or the one to stay below, as the name says. */
-  goal: number;
-  holds: boolean;
-}
-
-const say = (text: string) => {
-  if (!flags.json) console.log(text);
-};
-
-const median = (values: number[]) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)]!;
+const say = createSay(flags.json);
 
 async function main(): Promise<void> {
   const stack = await startStack();
@@ -229,15 +218,8 @@ function report(samples: Sample[], stored: { done: number; stored: number }, gro
   const wrong: string[] = [];
   if (failed > 0) wrong.push(`${failed} requests failed`);
   if (stored.done !== stored.stored) wrong.push(`${stored.stored} usage events stored for ${stored.done} requests done`);
-  voids.push(...wrong);
   say(`\nusage events stored: ${stored.stored}, requests done: ${stored.done}`);
-  // A comparison that does not count has no goal that holds.
-  if (voids.length > 0) for (const goal of goals) goal.holds = false;
-  for (const { name, value, goal, holds } of goals) say(`${holds ? "holds " : "MISSED"} ${name}: ${value.toFixed(3)} (goal: ${goal})`);
-  for (const reason of voids) say(`VOID: ${reason}`);
-  if (flags.json) console.log(`${JSON.stringify({ void: voids, samples })}\n${JSON.stringify({ goals })}`);
-  // A machine that is busy with other things makes a comparison void, not the product wrong.
-  process.exitCode = wrong.length > 0 ? 1 : 0;
+  reportOutcome({ goals, voids, wrong, samples }, flags.json);
 }
 
 await main();

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { uuidv7 } from "#shared/ids.ts";
 import { type Bench, type BenchDatabase, startDatabases } from "./billing-database.ts";
 import { insertingEvents, insertingLeases, leasing, settling, type Load, type Work } from "./billing-work.ts";
+import { createSay, type Goal, median, reportOutcome } from "./report.ts";
 
 const { values: flags } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" } } });
 
@@ -33,18 +34,7 @@ interface Sample {
   loaderBusy: number;
 }
 
-interface Goal {
-  name: string;
-  value: number;
-  goal: number;
-  holds: boolean;
-}
-
-const say = (text: string) => {
-  if (!flags.json) console.log(text);
-};
-
-const median = (values: number[]) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)]!;
+const say = createSay(flags.json);
 
 const loads: Record<string, Load> = {
   "settlements, one hot account": { workers, batch, accounts: 1 },
@@ -174,7 +164,7 @@ function report(samples: Sample[], wrong: string[]): void {
   const figure = (work: string, read: (sample: Sample) => number) => median(samples.filter((sample) => sample.work === work).map(read));
   const rate = (work: string) => figure(work, ({ perSecond }) => perSecond);
   const goals: Goal[] = [];
-  const voids = [...wrong];
+  const voids: string[] = [];
   say(`\n${"rows/s".padEnd(32)}${"raw".padStart(10)}${"empty".padStart(10)}${"of raw".padStart(10)}${"full".padStart(10)}${"empty/full".padStart(12)}`);
   for (const name of Object.keys(loads)) {
     const [raw, empty, full] = [rate(`${name}: raw`), rate(`${name}: empty`), rate(`${name}: full`)];
@@ -186,13 +176,7 @@ function report(samples: Sample[], wrong: string[]): void {
     const busy = figure(`${name}: raw`, ({ loaderBusy }) => loaderBusy);
     if (busy > loaderBusyMax) voids.push(`the load generator was ${(busy * 100).toFixed(0)} % busy beside raw inserts (${name})`);
   }
-  // A comparison that does not count has no goal that holds.
-  if (voids.length > 0) for (const goal of goals) goal.holds = false;
-  for (const { name, value, goal, holds } of goals) say(`${holds ? "holds " : "MISSED"} ${name}: ${value.toFixed(3)} (goal: ${goal})`);
-  for (const reason of voids) say(`VOID: ${reason}`);
-  if (flags.json) console.log(`${JSON.stringify({ void: voids, samples })}\n${JSON.stringify({ goals })}`);
-  // A machine that is busy with other things makes a comparison void, not the product wrong.
-  process.exitCode = wrong.length > 0 ? 1 : 0;
+  reportOutcome({ goals, voids, wrong, samples }, flags.json);
 }
 
 await main();

@@ -14,6 +14,7 @@ import { startStack, type OwnedStack } from "../support/stack.ts";
 import { waitFor } from "../support/wait.ts";
 import { fillUsage, type Filled } from "./export-rows.ts";
 import { residentBytes } from "./processes.ts";
+import { createSay, type Goal, goalLine, median } from "./report.ts";
 
 const { values: flags } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" } } });
 
@@ -31,13 +32,6 @@ const columns = [
   "reasoning_tokens", "images", "cost_rupiah", "latency_ms", "price_version",
 ];
 
-interface Goal {
-  name: string;
-  value: number;
-  goal: number;
-  holds: boolean;
-}
-
 interface Sample {
   way: string;
   ms: number;
@@ -46,10 +40,7 @@ interface Sample {
   memoryMb: number | null;
 }
 
-const say = (text: string) => {
-  if (!flags.json) console.log(text);
-};
-const median = (values: number[]) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)]!;
+const say = createSay(flags.json);
 
 async function main(): Promise<void> {
   const stack = await startStack();
@@ -226,7 +217,7 @@ function report(samples: Sample[], wrong: string[]): void {
     { name: "csv_of_copy_at_least", value: ofCopy, goal: ofCopyMin, holds: ofCopy >= ofCopyMin },
     ...["csv", "build", "download"].map((way) => ({ name: `${way}_mb_above_idle_at_most`, value: memory(way), goal: memoryMbMax, holds: memory(way) <= memoryMbMax })),
   ];
-  for (const { name, value, goal, holds } of goals) say(`${holds ? "holds " : "MISSED"} ${name}: ${value.toFixed(2)} (goal: ${goal})`);
+  for (const goal of goals) say(goalLine(goal, 2));
   for (const reason of wrong) console.error(`WRONG: ${reason}`);
   if (flags.json) console.log(`${JSON.stringify({ samples })}\n${JSON.stringify({ goals })}`);
   // A machine that is busy with other things makes a time of no use, not the product wrong.
