@@ -1,7 +1,7 @@
 /** The audit log as `npm run verify-audit` reads it: for each day its signed statement, then its rows, a line each. */
 import { type AuditRow, endOfDay } from "#shared/audit-chain.ts";
+import { nextAuditRows } from "#shared/audit-rows.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
-import { nextRows } from "./lookup-queries.ts";
 
 /** Rows of one page: a few hundred kilobytes in memory, whatever the length of the log. */
 const rowsMax = 500;
@@ -33,7 +33,7 @@ export function exportResponse(database: DatabasePool, days: { day: string; stat
 async function* pagesOf(database: DatabasePool, day: string): AsyncGenerator<AuditRow[]> {
   let after = { at: `${day}T00:00:00Z`, id: "0" };
   for (;;) {
-    const page = await database.run((sql) => nextRows(sql, after, endOfDay(day), rowsMax));
+    const page = await database.run((sql) => nextAuditRows(sql, after, endOfDay(day), rowsMax));
     if (page.length > 0) yield page;
     if (page.length < rowsMax) return;
     after = page.at(-1)!;

@@ -1,6 +1,5 @@
 /** SQL of what operators look at (infra/db/migrations/0058_lookups.sql, 0059_abuse.sql). What names a person leaves a row. */
 import type { z } from "zod";
-import type { AuditRow } from "#shared/audit-chain.ts";
 import type { Sql } from "#shared/db.ts";
 import type { abuseThresholds } from "./abuse.ts";
 import type { FindAccounts, ReadAudit } from "./schema.ts";
@@ -99,16 +98,6 @@ export async function listAuditActions(sql: Sql): Promise<string[]> {
 export async function exportDays(sql: Sql, { from, to }: { from: string | null; to: string | null }): Promise<{ day: string; statement: string }[]> {
   return sql<{ day: string; statement: string }[]>`
     select day::text as day, statement from admin_export_audit(${from}::text::date, ${to}::text::date)
-  `;
-}
-
-/** The next rows before `until`, in the order of the chain. */
-export async function nextRows(sql: Sql, after: { at: string; id: string }, until: string, rowsMax: number): Promise<AuditRow[]> {
-  return sql<AuditRow[]>`
-    select
-      id::text as id, at, actor, action, operator_id as "operatorId", object_id as "objectId", reason,
-      subject_commitment as "subjectCommitment", subject_alias as "subjectAlias", subject_salt as "subjectSalt"
-    from audit_rows(${after.at}::text::timestamptz, ${after.id}::text::bigint, ${until}::text::timestamptz, ${rowsMax})
   `;
 }
 

@@ -4,13 +4,14 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { dayAfter, type DayStatement, endOfDay, firstHead, nextHead } from "#shared/audit-chain.ts";
+import { nextAuditRows } from "#shared/audit-rows.ts";
 import { sqlState, type Sql } from "#shared/db.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { Log } from "#shared/log.ts";
 import type { ReceiptSigner } from "#shared/receipts.ts";
 import { createScheduledHandler } from "#shared/scheduled.ts";
 import { createSingleFlight } from "#shared/single-flight.ts";
-import { beginSeal, nextRows, type Position, sealDay } from "./queries.ts";
+import { beginSeal, type Position, sealDay } from "./queries.ts";
 
 export interface Deps {
   /** Opens one connection, which lives as long as a run. */
@@ -86,7 +87,7 @@ async function chain(sql: Sql, before: string, from: string, until: string): Pro
   let rows = 0;
   let after = { at: from, id: "0" };
   for (;;) {
-    const page = await nextRows(sql, after, until, rowsMax);
+    const page = await nextAuditRows(sql, after, until, rowsMax);
     for (const row of page) head = nextHead(head, row);
     rows += page.length;
     if (page.length < rowsMax) return { rows, head };

@@ -1,5 +1,4 @@
 /** All SQL of audit-seal: functions of infra/db/migrations/0057_audit_chain.sql. Times are text, to the microsecond. */
-import type { AuditRow } from "#shared/audit-chain.ts";
 import type { Sql } from "#shared/db.ts";
 
 /** Where sealing stands. */
@@ -20,16 +19,6 @@ export async function beginSeal(sql: Sql): Promise<Position> {
     select day::text as day, rows, head, previous, sealed_until as "sealedUntil", until from begin_audit_seal()
   `;
   return row!;
-}
-
-/** The next rows before `until`, in the order of the chain. */
-export async function nextRows(sql: Sql, after: { at: string; id: string }, until: string, rowsMax: number): Promise<AuditRow[]> {
-  return sql<AuditRow[]>`
-    select
-      id::text as id, at, actor, action, operator_id as "operatorId", object_id as "objectId", reason,
-      subject_commitment as "subjectCommitment", subject_alias as "subjectAlias", subject_salt as "subjectSalt"
-    from audit_rows(${after.at}::text::timestamptz, ${after.id}::text::bigint, ${until}::text::timestamptz, ${rowsMax})
-  `;
 }
 
 export interface SealedDay {
