@@ -5,12 +5,13 @@
  *
  * Ends with 0 when everything is as it was sealed, with 1 when something is not, with 2 when it could not be looked at.
  */
-import { createReadStream, readFileSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { type ReceiptKey, ReceiptRefused } from "#shared/receipts.ts";
+import type { ReceiptKey } from "#shared/receipts.ts";
 import { readKeySet } from "#infra/receipts/check.ts";
+import { jsonIn, unreadable, verifying } from "#infra/receipts/command.ts";
 import { type Checked, checkLog } from "./check.ts";
 
 const usage = `Usage: npm run verify-audit -- --log FILE --keys FILE
@@ -18,22 +19,10 @@ const usage = `Usage: npm run verify-audit -- --log FILE --keys FILE
   --log   the answer of /audit/export of admin (Audit, Download in the operators' console)
   --keys  the public key as \`npm run receipt-key -- audit-key.pem\` prints it, or a JWK Set of such keys`;
 
-process.exitCode = await main();
-
-async function main(): Promise<0 | 1 | 2> {
-  try {
-    const { log, keys } = options();
-    console.log(`Valid: ${words(await checkLog(linesOf(log), keysIn(keys)))}`);
-    return 0;
-  } catch (thrown) {
-    if (thrown instanceof ReceiptRefused) {
-      console.log(`NOT valid: ${thrown.message}`);
-      return 1;
-    }
-    console.error((thrown as Error).message);
-    return 2;
-  }
-}
+process.exitCode = await verifying(async () => {
+  const { log, keys } = options();
+  return words(await checkLog(linesOf(log), keysIn(keys)));
+});
 
 function words({ from, until, days, rows, unsealed, leftOut }: Checked): string {
   const what = from === undefined ? "no whole day" : `${days} days with ${rows} rows, from ${from}`;
@@ -58,23 +47,10 @@ function keysIn(path: string): ReceiptKey[] {
   return readKeySet(typeof value === "object" && value !== null && "kty" in value ? { keys: [value] } : value);
 }
 
-function jsonIn(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, "utf8"));
-  } catch (thrown) {
-    throw unreadable(path, thrown);
-  }
-}
-
 async function* linesOf(path: string): AsyncGenerator<string> {
   try {
     yield* createInterface({ input: createReadStream(path, "utf8") });
   } catch (thrown) {
-    throw unreadable(path, thrown);
+    throw unreadable(path, thrown, "it is not JSON");
   }
-}
-
-function unreadable(path: string, thrown: unknown): Error {
-  const { code } = thrown as NodeJS.ErrnoException;
-  return new Error(`Cannot read ${path}: ${code === "ENOENT" ? "there is no such file" : (code ?? "it is not JSON")}`);
 }

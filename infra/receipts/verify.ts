@@ -5,11 +5,11 @@
  *
  * Ends with 0 when everything is valid, with 1 when something is not, with 2 when it could not be looked at.
  */
-import { createReadStream, readFileSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { ReceiptRefused } from "#shared/receipts.ts";
 import { check, readKeySet } from "./check.ts";
+import { jsonIn, unreadable, verifying } from "./command.ts";
 import { recordsOf } from "./csv-file.ts";
 
 const usage = `Usage: npm run verify-receipt -- --receipt FILE --keys FILE [--csv FILE] [--row REQUEST_ID]
@@ -19,24 +19,11 @@ const usage = `Usage: npm run verify-receipt -- --receipt FILE --keys FILE [--cs
   --csv      the file of /v1/usage.csv as it was downloaded
   --row      the request that matters; with a receipt that was asked for with \`row\`, only its row of the file is needed`;
 
-process.exitCode = await main();
-
-async function main(): Promise<0 | 1 | 2> {
-  try {
-    const { receipt, keys, csv, row } = options();
-    const records = csv === undefined ? undefined : recordsIn(csv);
-    const valid = await check({ receipt: jsonIn(receipt), keys: readKeySet(jsonIn(keys)), records, row: row?.toLowerCase() });
-    console.log(`Valid: ${valid}`);
-    return 0;
-  } catch (thrown) {
-    if (thrown instanceof ReceiptRefused) {
-      console.log(`NOT valid: ${thrown.message}`);
-      return 1;
-    }
-    console.error((thrown as Error).message);
-    return 2;
-  }
-}
+process.exitCode = await verifying(async () => {
+  const { receipt, keys, csv, row } = options();
+  const records = csv === undefined ? undefined : recordsIn(csv);
+  return check({ receipt: jsonIn(receipt), keys: readKeySet(jsonIn(keys)), records, row: row?.toLowerCase() });
+});
 
 function options(): { receipt: string; keys: string; csv?: string | undefined; row?: string | undefined } {
   const text = { type: "string" } as const;
@@ -49,24 +36,10 @@ function options(): { receipt: string; keys: string; csv?: string | undefined; r
   throw new Error(usage);
 }
 
-function jsonIn(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, "utf8"));
-  } catch (thrown) {
-    throw unreadable(path, thrown, "it is not JSON");
-  }
-}
-
 async function* recordsIn(path: string): AsyncGenerator<Buffer> {
   try {
     yield* recordsOf(createReadStream(path));
   } catch (thrown) {
     throw unreadable(path, thrown, (thrown as Error).message);
   }
-}
-
-/** `reason` is for what is wrong with the content; of a fault of the file system its code is told. */
-function unreadable(path: string, thrown: unknown, reason: string): Error {
-  const { code } = thrown as NodeJS.ErrnoException;
-  return new Error(`Cannot read ${path}: ${code === "ENOENT" ? "there is no such file" : (code ?? reason)}`);
 }
