@@ -118,8 +118,9 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
     const contentType = request.headers["content-type"] ?? "";
     const { bytes, inspection } = await inspector.inspect(endpoint, held.bytes, contentType);
     const model = allowedModel(deps.priceBook.model(inspection.model), verdict, endpoint);
-    refuseRetired(model, deps.clock.wallMs());
-    const price = priceInForce(model.prices, deps.clock.wallMs());
+    const nowMs = deps.clock.wallMs();
+    refuseRetired(model, nowMs);
+    const price = priceInForce(model.prices, nowMs);
     if (!price) throw new EpithreError("model_not_found", "Cannot use this model yet: it has no price in force", { param: "model" });
     const admitted = admit(endpoint, model, price, inspection);
     if (deps.clock.monotonicMs() - exchange.startedAtMs > verdictAgeMsMax) await checkAgain(deps, exchange);
@@ -128,12 +129,14 @@ async function infer(deps: Deps, exchange: Exchange, verdict: Verdict, endpoint:
       let headers = withRetirement(rateLimits.headersOf(verdict), model);
       exchange.headers = () => headers;
       let call = admitted;
-      const fit = (spareMicro: number) => {
-        const smaller = clamp(admitted, spareMicro);
-        if (smaller) call = smaller;
-        return smaller?.holdMicro;
-      };
-      const take = () => leases.take(verdict.accountId, admitted.holdMicro, budgetedKey(verdict), isClampable ? fit : undefined);
+      const fit = isClampable
+        ? (spareMicro: number) => {
+            const smaller = clamp(admitted, spareMicro);
+            if (smaller) call = smaller;
+            return smaller?.holdMicro;
+          }
+        : undefined;
+      const take = () => leases.take(verdict.accountId, admitted.holdMicro, budgetedKey(verdict), fit);
       const claim = idempotencyKey === undefined ? undefined : claimFor(deps, exchange, verdict, admitted, idempotencyKey);
       const hold = claim ? await claim.hold(take) : await take();
       if (call !== admitted) headers = [...headers, "x-epithre-clamped-max-tokens", String(call.outputLimit)];
