@@ -190,6 +190,7 @@ export const unverifiedDays = 7;
 
 /** Days that an invoice which nobody paid is kept after it was due: for a transfer that comes late, and questions. */
 const unpaidInvoiceDays = 90;
+
 /** Hours that a usage log as a file lives, from when it was asked for. */
 export const exportHours = 24;
 

@@ -19,8 +19,8 @@ export interface Deps {
 }
 
 /**
- * Says what a key may do, whose session it is, and what has changed since a caller last asked, so that callers can remember verdicts; hands
- * out slices of keys' limits, so that a limit holds over all replicas.
+ * Says what a key may do, whose session it is, and what has changed since a caller last asked, so that callers can
+ * remember verdicts; hands out slices of keys' limits, so that a limit holds over all replicas.
  */
 export function createHandler({ edgeSecrets, database, clock, sessionKeys = [] }: Deps): InternalHandler {
   const verifiedSession = createSessionVerifier(sessionKeys);

@@ -1,4 +1,4 @@
-/** All SQL of purge. What it does is in infra/db/migrations (0010_purge.sql, 0024_books.sql, 0056_operators.sql, 0057_audit_chain.sql): its role may call these functions only. */
+/** All SQL of purge: calls of functions of infra/db/migrations (see README.md), and nothing else; its role may no more. */
 import type { Sql } from "#shared/db.ts";
 
 /** A limit as one run applies it: days that live data may be kept, and hours that it goes before that. */
