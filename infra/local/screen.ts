@@ -15,6 +15,7 @@ export function createProgress(write: (text: string) => void): Progress {
 export const silent: Progress = () => () => {};
 
 export function readyScreen({ url, apiKey, model, backends, dashboardUrl, mailDir, dataDir, admin }: RunningStack): string {
+  const consoleUrl = `${url.replace("127.0.0.1", "localhost")}/function/admin/console/`;
   return `
 Epithre is ready, with ${backends}.
 
@@ -23,7 +24,8 @@ Epithre is ready, with ${backends}.
   Dashboard    ${dashboardUrl}
   Mail         ${mailDir}
   Data         ${dataDir}
-  Console      ${url.replace("127.0.0.1", "localhost")}/function/admin/console/   (npm run operator -- invite NAME)
+  Console      ${consoleUrl}
+               npm run operator -- invite NAME --data ${dataDir} --console ${consoleUrl}
   OpenFaaS     faas-cli login --gateway ${url} --username ${admin.user} --password ${admin.password}
 
 Paste into a shell:
