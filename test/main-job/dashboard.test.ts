@@ -1,8 +1,10 @@
 /** A person's whole way through the dashboard in a browser, against the product as it is started. */
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Browser, Page } from "puppeteer-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser, openPage, press, sees } from "../support/browser.ts";
@@ -34,6 +36,7 @@ afterEach(async () => {
   await page.close();
 });
 
+const run = promisify(execFile);
 const ampleMicro = 50_000_000_000;
 
 /** All that the browser keeps for the page. */
@@ -76,6 +79,16 @@ describe("the dashboard in a browser", () => {
     expect(key).toMatch(/^ep_\w{46}$/);
     expect(await page.$eval("#code-curl", (element) => element.textContent)).toContain(key);
     await waitFor("the proxy to know the key", async () => (await fetch(`${stack.url}/v1/key`, { headers: { authorization: `Bearer ${key}` } })).status === 200);
+    // The lines to paste work as they stand.
+    const lines = async (language: string) => (await page.$eval(`#code-${language}`, (element) => element.textContent!)).trim();
+    const [, address, body] = /curl (\S+) [\s\S]*-d '([\s\S]*)'$/.exec(await lines("curl"))!;
+    const pasted = await fetch(address!, { method: "POST", headers: { authorization: `Bearer ${key}`, "content-type": "application/json" }, body: body! });
+    expect([pasted.status, address]).toEqual([200, `${stack.url}/v1/chat/completions`]);
+    const { stdout } = await run(process.execPath, ["--input-type=module-typescript", "--eval", await lines("typescript")], { env: { ...process.env, EPITHRE_API_KEY: key } });
+    expect(stdout.length).toBeGreaterThan(0);
+    expect(await lines("python")).toContain(`base_url="${stack.url}/v1"`);
+    expect(await lines("python")).toContain('model="simulated-chat"');
+    await openTab(page, "key");
     await press(page, "Try it in the playground");
     await page.waitForSelector("#playground-form:not([hidden])");
     await page.select("#playground-model", "simulated-chat");
@@ -104,7 +117,7 @@ describe("the dashboard in a browser", () => {
     const copy = JSON.parse(readFileSync(join(downloads, "epithre-account.json"), "utf8"));
     expect(copy.account_id).toBe(accountId);
     expect(JSON.stringify(copy)).toContain(email);
-    await waitFor("the call to be settled", async () => (await stack.sql`select from usage_events where account_id = ${accountId}`).length === 1);
+    await waitFor("the call to be settled", async () => (await stack.sql`select from usage_events where account_id = ${accountId}`).length === 3);
     await click(page, "data-usage");
     const csv = await waitFor("the usage as CSV", () => readdirSync(downloads).find((name) => name.endsWith(".csv")));
     expect(readFileSync(join(downloads, csv), "utf8")).toContain("simulated-chat");

@@ -84,7 +84,7 @@ export async function violations(page: Page): Promise<string[]> {
   const session = await page.createCDPSession();
   const { frameTree } = await session.send("Page.getFrameTree");
   const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe" });
-  const run = `${axe};axe.run(document).then(({ violations, passes }) => [passes.length, violations.flatMap(({ id, nodes }) => nodes.map((node) => id + ": " + node.html.slice(0, 160) + " " + node.failureSummary))])`;
+  const run = `${axe};axe.run(document).then(({ violations, passes }) => [passes.length, violations.flatMap(({ id, nodes }) => nodes.slice(0, 3).map((node) => id + ": " + node.html.slice(0, 160) + " " + node.failureSummary))])`;
   const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true, returnByValue: true });
   await session.detach();
   const [passes, found] = (result.value ?? [0, []]) as [number, string[]];

@@ -15,17 +15,17 @@ const barMin = 1.5;
 let made = 0;
 
 /**
- * `series`: `{ name, kind, values }` each, with a number or null for each day; kinds are `bar`, `hollow` (on top of the
- * bars), `bad`, `line`, `dashed`. `figure` and `hint` are the words above it, `described` those for who does not see it,
+ * `series`: `{ name, kind, values }` each, with a number or null for each day; kinds are `solid`, `hollow` (on top of
+ * the solid ones), `bad`, `line`, `dashed`. `figure` and `hint` are the words above it, `described` those for who does not see it,
  * `said(index)` those for the day that is pointed at, `axis` the words of the days, `format(value)` those of its top.
  */
 export function chart({ title, figure, hint, described, series, said, axis, format }) {
   const id = `chart-${(made += 1)}`;
   const days = series[0].values.length;
   const sums = Array.from({ length: days }, (_, day) => series.map(({ values }) => values[day] ?? 0));
-  const isStack = series.every(({ kind }) => kind === "bar" || kind === "hollow" || kind === "bad");
+  const isStack = series.every(({ kind }) => kind === "solid" || kind === "hollow" || kind === "bad");
   const top = roundTop(Math.max(...sums.map((parts) => (isStack ? parts.reduce((all, part) => all + part, 0) : Math.max(...parts)))));
-  const pointed = svg("rect", { class: "pointed", y: 0, height, width: width / days, x: -width });
+  const pointed = svg("rect", { class: "pointed", height, width: 0 });
   const drawn = svg(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-labelledby": `${id}-title ${id}-desc` },
@@ -38,7 +38,8 @@ export function chart({ title, figure, hint, described, series, said, axis, form
   const words = el("p", { class: "hint" }, hint);
   const show = (day) => {
     words.textContent = day === undefined ? hint : said(day);
-    pointed.setAttribute("x", day === undefined ? -width : (day * width) / days);
+    pointed.setAttribute("x", ((day ?? 0) * width) / days);
+    pointed.setAttribute("width", day === undefined ? 0 : width / days);
   };
   drawn.addEventListener("pointermove", ({ offsetX }) => show(Math.min(days - 1, Math.max(0, Math.floor((offsetX / drawn.clientWidth) * days)))));
   drawn.addEventListener("pointerleave", () => show());

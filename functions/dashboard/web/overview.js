@@ -106,7 +106,7 @@ function charts() {
       ...shared, title: t("overview.spend"), figure: rupiahRound(total.cost_rupiah),
       hint: t("overview.spend.hint", { average: rupiahRound(Number(total.cost_rupiah) / byDay.length) }),
       described: most(cost, (index) => rupiah(byDay[index].cost_rupiah)),
-      series: [{ name: t("overview.spend"), kind: "bar", values: cost }],
+      series: [{ name: t("overview.spend"), kind: "solid", values: cost }],
       said: (index) => `${at(index)}: ${rupiah(byDay[index].cost_rupiah)}`,
     }),
     chart({
@@ -114,15 +114,15 @@ function charts() {
       hint: tokens(total),
       described: most(byDay.map((line) => line.prompt_tokens + line.completion_tokens), (index) => tokens(byDay[index])),
       series: [
-        { name: t("models.input"), kind: "bar", values: byDay.map((line) => line.prompt_tokens) },
+        { name: t("models.input"), kind: "solid", values: byDay.map((line) => line.prompt_tokens) },
         { name: t("models.output"), kind: "hollow", values: byDay.map((line) => line.completion_tokens) },
       ],
       said: (index) => `${at(index)}: ${tokens(byDay[index])}`,
     }),
     chart({
-      ...shared, format: (value) => percent(value), title: t("overview.errors"), figure: percent(total.errors / total.requests), hint: requests(total),
+      ...shared, format: (value) => percent(value), title: t("overview.rate"), figure: percent(total.errors / total.requests), hint: requests(total),
       described: most(shares.map((share) => share ?? 0), (index) => percent(shares[index] ?? 0)),
-      series: [{ name: t("overview.errors"), kind: "bad", values: shares }],
+      series: [{ name: t("overview.rate"), kind: "bad", values: shares }],
       said: (index) => `${at(index)}: ${requests(byDay[index])}`,
     }),
     chart({
@@ -150,7 +150,7 @@ function modelTable() {
     .toSorted((one, other) => Number(other.cost_rupiah) - Number(one.cost_rupiah))
     .map((line) => [
       el("a", { class: "code", translate: "no", href: addressOf("usage", { from, to, model: line.model }) }, line.model),
-      el("div", { class: "spent" }, shareBar(most ? Number(line.cost_rupiah) / most : 0), rupiah(line.cost_rupiah)),
+      el("div", { class: "spent" }, rupiah(line.cost_rupiah), shareBar(most ? Number(line.cost_rupiah) / most : 0)),
       ...figures(line),
     ]);
   return table(t("overview.by.model"), [{ title: t("models.model") }, { title: t("overview.spend"), number: true }, ...figureColumns()], rows);

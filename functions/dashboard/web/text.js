@@ -75,9 +75,9 @@ export function time(iso) {
   return new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(new Date(iso));
 }
 
-/** To the second, in UTC: as days are counted, and as the CSV has it. */
+/** To the second, in UTC: as days are counted, and as the CSV has it. No year: nothing is a year old. */
 export function utcTime(iso) {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium", timeZone: "UTC" }).format(new Date(iso));
+  return new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: "UTC" }).format(new Date(iso));
 }
 
 /** The day in Jakarta, as it stands on documents. */

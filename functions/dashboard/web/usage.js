@@ -172,7 +172,8 @@ const under = (text) => el("span", { class: "under", translate: "no" }, text);
 
 function rowOf(event) {
   const id = event.request_id;
-  const open = button(`…${id.slice(-8)}`, () => openReceipt(id), { class: "plain code", "aria-haspopup": "dialog", "aria-label": t("usage.open", { id }), title: id });
+  const end = `…${id.slice(-8)}`;
+  const open = button(end, () => openReceipt(id), { class: "plain code", "aria-haspopup": "dialog", "aria-label": t("usage.open", { id: end }), title: id });
   const state = event.status < 400 ? "paid" : "overdue";
   return [
     el("time", { datetime: event.time }, utcTime(event.time)),
