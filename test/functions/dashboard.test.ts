@@ -18,7 +18,7 @@ const policyRows: readonly PolicyRow[] = promises;
 const proof = { kind: "attested", role: "example", validDays: 1 } as const;
 const dashboard = createHandler({ site });
 
-/** Bytes of JavaScript that a visit costs at most, each file compressed as it is sent: 100 KB is what we promised ourselves. */
+/** Bytes of JavaScript that a visit costs at most, each file compressed as it is sent: far below the 100 KB that it may. */
 const scriptBytesMax = 56 * 1024;
 
 /** The function that answers a route of the API. */

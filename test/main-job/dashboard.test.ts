@@ -161,6 +161,8 @@ describe("the dashboard in a browser", () => {
     await sees(page, "The alert is off.");
     await openTab(page, "playground");
     await page.waitForSelector("#playground-form:not([hidden])");
+    await openTab(page, "usage");
+    await page.waitForSelector("#usage-panel:not([hidden])");
     expect(await page.content()).not.toContain(stack.apiKey);
     expect(await kept(page)).toEqual(nothing);
     await page.reload();

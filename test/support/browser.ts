@@ -92,10 +92,10 @@ export async function violations(page: Page): Promise<string[]> {
   return found;
 }
 
-/** Writes a picture of the whole page into the folder that EPITHRE_SCREENSHOTS names, where it does. */
-export async function picture(page: Page, name: string): Promise<void> {
+/** Writes a picture of the whole page, or of the window, into the folder that EPITHRE_SCREENSHOTS names, where it does. */
+export async function picture(page: Page, name: string, fullPage = true): Promise<void> {
   const folder = process.env["EPITHRE_SCREENSHOTS"];
   if (!folder) return;
   mkdirSync(folder, { recursive: true });
-  await page.screenshot({ path: join(folder, `${name}.png`) as `${string}.png`, fullPage: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) as `${string}.png`, fullPage });
 }

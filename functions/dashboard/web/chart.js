@@ -83,11 +83,11 @@ function line({ kind, values }, top) {
 
 const legend = (series) => el("ul", { class: "legend" }, ...series.map(({ name, kind }) => el("li", {}, el("span", { class: `sample ${kind}`, "aria-hidden": "true" }), name)));
 
-/** The next of 1, 2, 5, 10, 20 and so on, so that the top of a chart is a round number. */
+/** The next round number: the top of a chart is one. */
 function roundTop(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].find((step) => step * power >= value) * power;
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value) * power;
 }
 
 function svg(tag, attributes, ...children) {

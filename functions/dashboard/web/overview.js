@@ -37,7 +37,6 @@ export async function openOverview() {
   } catch (error) {
     if (!isAbort(error)) showError("overview-error", explain(error));
   }
-  byId("overview-charts").removeAttribute("aria-busy");
 }
 
 /** Throws ApiError. */
@@ -47,11 +46,10 @@ async function load() {
   const [from, to] = [today - (days - 1) * dayMs, today].map((ms) => new Date(ms).toISOString().slice(0, 10));
   byId("overview-charts").setAttribute("aria-busy", "true");
   const of = (dimension) => read(`/v1/usage?from=${from}&to=${to}&group_by=${dimension}`);
-  const [byDay, byModel] = await Promise.all([of("day"), of("model")]);
+  const [byDay, byModel] = await Promise.all([of("day"), of("model")]).finally(() => days === rangeNow() && byId("overview-charts").removeAttribute("aria-busy"));
   // Another range was chosen meanwhile.
   if (days !== rangeNow()) return;
   sums = { days, from, to, byDay: everyDay(from, days, byDay.data), byModel: byModel.data, total: byDay.total };
-  byId("overview-charts").removeAttribute("aria-busy");
   showOverview();
 }
 

@@ -37,13 +37,20 @@ export function startUsage() {
     goTo("usage", wanted);
   });
   byId("usage-clear").addEventListener("click", () => (queryNow() ? goTo("usage") : void openUsage()));
-  const turn = (own, cursors) => runTask(own, { busy: t("invoices.loading"), errorId: "usage-error" }, () => loadPage(cursors));
-  byId("usage-older").addEventListener("click", ({ currentTarget }) => turn(currentTarget, [...newer, page.next]));
-  byId("usage-newer").addEventListener("click", ({ currentTarget }) => turn(currentTarget, newer.slice(0, -1)));
+  const [older, newerButton] = [byId("usage-older"), byId("usage-newer")];
+  older.addEventListener("click", () => turn(older, newerButton, [...newer, page.next]));
+  newerButton.addEventListener("click", () => turn(newerButton, older, newer.slice(0, -1)));
   byId("usage-csv").addEventListener("click", ({ currentTarget }) =>
     runTask(currentTarget, { busy: t("download.busy"), done: t("download.done"), errorId: "usage-error" }, () => save(`/v1/usage.csv?${queryNow()}`, "text/csv", "epithre-usage.csv")),
   );
   startFiles({ filters: () => withValues(Object.fromEntries(pageParameters())) });
+}
+
+/** To the top of another page. At the last one the button goes, and the focus to the other. */
+async function turn(own, other, cursors) {
+  if (!(await runTask(own, { busy: t("invoices.loading"), errorId: "usage-error" }, () => loadPage(cursors)))) return;
+  byId("usage-events").scrollIntoView();
+  if (own.hidden) other.focus({ preventScroll: true });
 }
 
 const withValues = (values) => Object.fromEntries(fields.filter((name) => values[name]).map((name) => [name, values[name]]));
