@@ -2,7 +2,8 @@
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import type { Invoice } from "./invoices.ts";
-import type { BalanceAnswer, BillingKind, BillingReason, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
+import { changesOf, requestRows, type LeaseAnswer, type LeaseCall } from "./lease-changes.ts";
+import type { BalanceAnswer, BillingKind, BillingReason, Grant, Model } from "./schema.ts";
 
 /** Milliseconds after which a grant that waits for a recall is asked for again: replicas answer within about 250. */
 const recallRetryMs = 50;
@@ -16,63 +17,51 @@ export const openInvoicesMax = 5;
 /** Invoices that an account can ask for within a day: each is a mail. */
 export const topUpsPerDayMax = 20;
 
-interface GrantRow {
-  outcome: Grant["outcome"];
-  lease_id: string;
-  granted_micro: bigint;
-  needs_covered: number;
-  available_micro: bigint;
+interface MoveRow {
+  living: string[];
+  recalled: string[] | null;
+  recalled_of: string[];
+  /** Null where each request got all that it wants. */
+  outcomes: Grant["outcome"][] | null;
+  leases: string[];
+  granted: bigint[];
+  covered: number[];
+  available: bigint[];
   renews_at_ms: number;
 }
 
-export async function grantLeases(
-  sql: Sql,
-  { replicaId, requests }: z.output<typeof GrantRequest>,
-  ttlMs: number,
-): Promise<Grant[]> {
-  const lines = requests.map(({ accountId, keyId, leaseId, needsMicro, wantMicro }) => ({
-    account_id: accountId,
-    key_id: keyId,
-    lease_id: leaseId,
-    needs: needsMicro,
-    want: wantMicro,
-  }));
-  const rows = await sql<GrantRow[]>`
-    select g.*, extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month')::float8 * 1000 as renews_at_ms
-    from lease_grant(${replicaId}, ${ttlMs}::integer * interval '1 millisecond', ${sql.json(lines)}) as g
+/** Calls of several replicas in one transaction; answers each, in order, as if it had come alone. */
+export async function moveLeases(sql: Sql, calls: LeaseCall[], ttlMs: number): Promise<LeaseAnswer[]> {
+  const { rows, grants } = changesOf(calls, Date.now());
+  const asking = calls.filter(({ requests }) => requests.length === 0).map(({ replicaId }) => replicaId);
+  const [row] = await sql<[MoveRow]>`
+    select m.*, extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month')::float8 * 1000 as renews_at_ms
+    from lease_move(
+      ${ttlMs}::integer * interval '1 millisecond', ${arrayText(rows)}::lease_change[], ${arrayText(requestRows(calls))},
+      ${grants === undefined}, ${asking}::uuid[]
+    ) as m
   `;
-  return rows.map((row): Grant => {
-    if (row.outcome === "recalling") return { outcome: "recalling", retryMs: recallRetryMs };
-    const availableMicro = Number(row.available_micro);
-    if (row.outcome === "insufficient") return { outcome: "insufficient", availableMicro };
-    if (row.outcome === "over_budget") return { outcome: "over_budget", availableMicro, renewsAtMs: row.renews_at_ms };
-    return {
-      outcome: "granted",
-      leaseId: row.lease_id,
-      grantedMicro: Number(row.granted_micro),
-      needsCovered: row.needs_covered,
-      ttlMs,
-    };
-  });
+  const living = new Set(row.living);
+  let at = 0;
+  return calls.map(({ replicaId, requests, reports }) => ({
+    grants: requests.map(({ needsMicro }) =>
+      row.outcomes ? grantAt(row, at++, ttlMs) : { outcome: "granted", ...grants![at++]!, needsCovered: needsMicro.length, ttlMs },
+    ),
+    leases: reports.map(({ leaseId }) => ({ gone: !living.has(leaseId), ttlMs })),
+    recalled: (row.recalled ?? []).filter((_, index) => row.recalled_of[index] === replicaId),
+  }));
 }
 
-export async function syncLeases(
-  sql: Sql,
-  { replicaId, leases }: z.output<typeof SyncRequest>,
-  ttlMs: number,
-): Promise<SyncAnswer> {
-  // The text of an array of `lease_report`, fields in the order of the type.
-  const reports = leases.map(
-    ({ leaseId, renew, returnMicro, recallAnswered, close }) =>
-      `"(${leaseId},${renew},${returnMicro},${recallAnswered},${close})"`,
-  );
-  const [row] = await sql<{ gone: boolean[]; recalled: string[] }[]>`
-    select * from lease_sync(
-      ${replicaId}, ${ttlMs}::integer * interval '1 millisecond', ${`{${reports.join(",")}}`}::lease_report[]
-    )
-  `;
-  return { leases: row!.gone.map((gone) => ({ gone, ttlMs })), recalled: row!.recalled };
+/** Of a request that was looked at by itself. */
+function grantAt({ outcomes, leases, granted, covered, available, renews_at_ms }: MoveRow, at: number, ttlMs: number): Grant {
+  const outcome = outcomes![at]!;
+  if (outcome === "recalling") return { outcome, retryMs: recallRetryMs };
+  if (outcome === "insufficient") return { outcome, availableMicro: Number(available[at]) };
+  if (outcome === "over_budget") return { outcome, availableMicro: Number(available[at]), renewsAtMs: renews_at_ms };
+  return { outcome, leaseId: leases[at]!, grantedMicro: Number(granted[at]), needsCovered: covered[at]!, ttlMs };
 }
+
+const arrayText = (rows: string[]) => `{${rows.join(",")}}`;
 
 /** Gives the money of expired leases back to their accounts. */
 export async function closeExpiredLeases(sql: Sql): Promise<void> {

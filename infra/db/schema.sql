@@ -12,7 +12,8 @@ create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress'
 create type erasure_outcome as enum ('none', 'more', 'erased');
 create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
-create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
+create type lease_change as (lease_id uuid, is_new boolean, replica_id uuid, account_id uuid, granted_micro bigint, largest_micro bigint, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
+create type lease_request as (replica_id uuid, account_id uuid, key_id uuid, lease_id uuid, needs bigint[], want_micro bigint);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
 create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
 create type model_kind as enum ('chat', 'embedding', 'image');
@@ -306,7 +307,7 @@ alter table leases add constraint leases_never_overspent CHECK (((consumed_micro
 alter table leases add constraint leases_pkey PRIMARY KEY (id);
 create index leases_account ON leases USING btree (account_id);
 create index leases_key ON leases USING btree (key_id) WHERE (key_id IS NOT NULL);
-create index leases_replica ON leases USING btree (replica_id);
+create index leases_recalled ON leases USING btree (replica_id) WHERE ((recall_requested_at IS NOT NULL) AND (recall_answered_at IS NULL));
 
 create table ledger_entries (
   event_id uuid not null,
@@ -678,6 +679,7 @@ create function book_late_event() returns trigger language plpgsql set search_pa
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
 create function cancel_invoice(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7df5f2960839
 create function captured_tokens(interval) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 893b62df8963
+create function change_leases(interval,lease_change[]) returns uuid[] language plpgsql; -- 43cf3cca10ed
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
 create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 1d4dd2717b64
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- ee07d431f1a8
@@ -716,6 +718,7 @@ create function forget_audit_subject() returns trigger language plpgsql security
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function forget_unconfirmed_emails(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 32c29c5ed20e
+create function grant_leases_one_by_one(interval,lease_request[]) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql; -- d1f864059aa5
 create function grant_signup_credit(uuid,bigint) returns uuid language plpgsql set search_path=public, pg_temp; -- 090155a35519
 create function guard_invoice() returns trigger language plpgsql set search_path=public, pg_temp; -- 63cfd4f82b2c
 create function invite_operator(uuid,bytea,boolean,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 57a29032293b
@@ -723,9 +726,7 @@ create function invoice_recipient(uuid) returns SETOF record language sql securi
 create function invoice_year(timestamp with time zone) returns smallint language sql; -- f9c160db92d5
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function last_statement_month() returns date language sql; -- 042dda523d39
-create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- c5bf823a951b
-create function lease_grant_one_by_one(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- 2c0c39fe49b9
-create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- b9cd2b131972
+create function lease_move(interval,lease_change[],text,boolean,uuid[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off set enable_material=off; -- 195f652b8def
 create function link_usage_export(uuid,uuid,bytea,integer,integer) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 7499ce0a5573
 create function list_operators() returns SETOF record language sql security definer set search_path=public, pg_temp; -- bfdc5a7c720a
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
@@ -874,8 +875,7 @@ grant execute on function forget_unconfirmed_emails(uuid,integer,integer) to epi
 grant execute on function invite_operator(uuid,bytea,boolean,integer) to epithre_admin;
 grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
-grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
-grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
+grant execute on function lease_move(interval,lease_change[],text,boolean,uuid[]) to epithre_billing;
 grant execute on function link_usage_export(uuid,uuid,bytea,integer,integer) to epithre_export;
 grant execute on function list_operators() to epithre_admin;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;

@@ -5,11 +5,11 @@ import { afterAll, expect, test } from "vitest";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { sqlState } from "#shared/db.ts";
 import { uuidv7 } from "#shared/ids.ts";
-import { grantLeases, syncLeases } from "../../functions/billing/queries.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import type { Settlement } from "../../functions/usage-record/schema.ts";
 import { postEvent, settlement, voided } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 import { createMoneyModel, type ModelLease } from "../support/money-model.ts";
 import { brokenIn, chargesIn, createMoneyWorld, longFactor, lossIn, moneyIn, seed, setPrice } from "../support/money-world.ts";
 

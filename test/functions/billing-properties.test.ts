@@ -9,12 +9,13 @@ import { createDatabasePool } from "#shared/db-pool.ts";
 import { sqlState } from "#shared/db.ts";
 import type { DatabaseFunction } from "#infra/local/migrate.ts";
 import { uuidv7 } from "#shared/ids.ts";
-import { closeExpiredLeases, grantLeases, syncLeases } from "../../functions/billing/queries.ts";
+import { closeExpiredLeases } from "../../functions/billing/queries.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import type { Settlement, SettlementsAnswer } from "../../functions/usage-record/schema.ts";
 import { postEvent, settlement, voided, type BillingKind } from "../support/accounts.ts";
 import { faults, NoAnswer, noFaults, runWith, type Fault, type Role } from "../support/broken-connection.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 import { brokenIn, chargesIn, createMoneyWorld, longFactor, lossIn, moneyIn, seed, setPrice } from "../support/money-world.ts";
 
 const sequences = 1_200 * longFactor;

@@ -6,14 +6,13 @@ import { connect, sqlState, type Sql } from "#shared/db.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { sign, signatureHeader } from "#shared/http.ts";
 import { createHandler } from "../../functions/billing/handler.ts";
-import {
-  closeExpiredLeases, findBalance, findPriceBook, grantLeases, syncLeases,
-} from "../../functions/billing/queries.ts";
+import { closeExpiredLeases, findBalance, findPriceBook } from "../../functions/billing/queries.ts";
 import { type Grant, Model } from "../../functions/billing/schema.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addModel, openAccount, postEvent, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { invoiceSettings } from "../support/invoices.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 
 const database = await createTestDatabase();
 const { sql: owner } = database;

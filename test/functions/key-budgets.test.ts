@@ -2,11 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, describe, expect, test } from "vitest";
 import { connect } from "#shared/db.ts";
-import { closeExpiredLeases, findBalance, grantLeases, syncLeases } from "../../functions/billing/queries.ts";
+import { closeExpiredLeases, findBalance } from "../../functions/billing/queries.ts";
 import type { Grant } from "../../functions/billing/schema.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addKey, addModel, openAccount, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 
 const database = await createTestDatabase();
 const { sql: owner } = database;
