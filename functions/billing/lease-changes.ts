@@ -21,25 +21,21 @@ export interface PlainGrant {
 /** Texts of rows of `lease_change`, and what they grant, in the order of all requests. */
 export interface Changes {
   rows: string[];
-  /** Undefined where the rows are those of reports alone. */
-  grants: PlainGrant[] | undefined;
+  grants: PlainGrant[];
 }
 
 /**
- * What the reports say, and to each request all that it wants, which nearly every account can pay for. Requests are left
- * out, to be looked at one by one, where that is surely not so: a key has a budget, or a lease is named twice.
+ * What the reports say, and to each request all that it wants, which nearly every account can pay for. `undefined` where
+ * requests must be looked at one by one: a key has a budget, or a lease is named twice.
  */
-export function changesOf(calls: LeaseCall[], nowMs: number): Changes {
-  const reported = reportRows(calls);
-  const rows = new Map(reported);
+export function changesOf(calls: LeaseCall[], nowMs: number): Changes | undefined {
+  const rows = reportsByLease(calls);
   const grants: PlainGrant[] = [];
   for (const { replicaId, requests } of calls) {
     for (const { accountId, keyId, leaseId, needsMicro, wantMicro } of requests) {
       const grantedMicro = needsMicro.reduce((sum, need) => sum + need, wantMicro);
       const id = leaseId ?? uuidv7(nowMs);
-      if (keyId !== undefined || rows.has(id) || grantedMicro > Number.MAX_SAFE_INTEGER) {
-        return { rows: [...reported.values()], grants: undefined };
-      }
+      if (keyId !== undefined || rows.has(id) || grantedMicro > Number.MAX_SAFE_INTEGER) return undefined;
       const largestMicro = Math.max(wantMicro, ...needsMicro);
       rows.set(id, `"(${id},${leaseId === null},${replicaId},${accountId},${grantedMicro},${largestMicro},true,0,false,false)"`);
       grants.push({ leaseId: id, grantedMicro });
@@ -48,11 +44,14 @@ export function changesOf(calls: LeaseCall[], nowMs: number): Changes {
   return { rows: [...rows.values()], grants };
 }
 
+/** The reports alone. */
+export const reportRows = (calls: LeaseCall[]) => [...reportsByLease(calls).values()];
+
 /**
- * By lease. One that is reported on twice, by a call that was sent again, counts once: the report that gives most back.
+ * Rows by lease. One that is reported on twice, by a call that was sent again, counts once: the report that gives most back.
  * Throws where two replicas report on one lease: which of them is told that it lives?
  */
-function reportRows(calls: LeaseCall[]): Map<string, string> {
+function reportsByLease(calls: LeaseCall[]): Map<string, string> {
   const reports = new Map<string, LeaseReport & { replicaId: string }>();
   for (const { replicaId, reports: ofCall } of calls) {
     for (const report of ofCall) {

@@ -7,7 +7,7 @@ import type { Clock } from "#shared/clock.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { LeaseAnswer, LeaseCall } from "./lease-changes.ts";
-import { moveLeases } from "./queries.ts";
+import { moveLeasesInSet, moveLeasesOneByOne } from "./queries.ts";
 import { grantsPerCallMax, leasesPerSyncMax } from "./schema.ts";
 
 /** Transactions under way: as many as the database has connections. */
@@ -21,7 +21,7 @@ export interface LeaseMovesDeps {
   database: DatabasePool;
   clock: Clock;
   leaseTtlMs: number;
-  move?: typeof moveLeases;
+  moveInSet?: typeof moveLeasesInSet;
 }
 
 interface Waiting {
@@ -33,7 +33,7 @@ interface Waiting {
   reject(thrown: unknown): void;
 }
 
-export function createLeaseMoves({ database, clock, leaseTtlMs, move = moveLeases }: LeaseMovesDeps): MoveLeases {
+export function createLeaseMoves({ database, clock, leaseTtlMs, moveInSet = moveLeasesInSet }: LeaseMovesDeps): MoveLeases {
   let waiting: Waiting[] = [];
   let underWay = 0;
   let starting = false;
@@ -104,7 +104,9 @@ export function createLeaseMoves({ database, clock, leaseTtlMs, move = moveLease
   async function answerAll(batch: Waiting[]): Promise<void> {
     try {
       const calls = batch.map(({ call }) => call);
-      const answers = await database.run((sql) => move(sql, calls, leaseTtlMs));
+      const answers =
+        (await database.run((sql) => moveInSet(sql, calls, leaseTtlMs))) ??
+        (await database.run((sql) => moveLeasesOneByOne(sql, calls, leaseTtlMs)));
       for (const [index, { resolve }] of batch.entries()) resolve(answers[index]!);
     } catch (thrown) {
       if (batch.length === 1 || thrown instanceof EpithreError) for (const { reject } of batch) reject(thrown);

@@ -1,8 +1,8 @@
 /** All SQL of billing. What must be atomic (grants, returns, closes, alerts, top-ups) is an SQL function of a migration. */
 import type { z } from "zod";
-import type { Sql } from "#shared/db.ts";
+import { sqlState, type Sql } from "#shared/db.ts";
 import type { Invoice } from "./invoices.ts";
-import { changesOf, requestRows, type LeaseAnswer, type LeaseCall } from "./lease-changes.ts";
+import { changesOf, reportRows, requestRows, type LeaseAnswer, type LeaseCall } from "./lease-changes.ts";
 import type { BalanceAnswer, BillingKind, BillingReason, Grant, Model } from "./schema.ts";
 
 /** Milliseconds after which a grant that waits for a recall is asked for again: replicas answer within about 250. */
@@ -21,8 +21,10 @@ interface MoveRow {
   living: string[];
   recalled: string[] | null;
   recalled_of: string[];
-  /** Null where each request got all that it wants. */
-  outcomes: Grant["outcome"][] | null;
+}
+
+interface GrantsRow {
+  outcomes: Grant["outcome"][];
   leases: string[];
   granted: bigint[];
   covered: number[];
@@ -30,35 +32,59 @@ interface MoveRow {
   renews_at_ms: number;
 }
 
-/** Calls of several replicas in one transaction; answers each, in order, as if it had come alone. */
-export async function moveLeases(sql: Sql, calls: LeaseCall[], ttlMs: number): Promise<LeaseAnswer[]> {
-  const { rows, grants } = changesOf(calls, Date.now());
-  const asking = calls.filter(({ requests }) => requests.length === 0).map(({ replicaId }) => replicaId);
-  const [row] = await sql<[MoveRow]>`
+/** EP000, or an account that has not even that (23514) or does not exist. */
+const notInSetStates = new Set(["EP000", "23514"]);
+
+/**
+ * Calls of several replicas in one transaction, in a set; answers each, in order, as if it had come alone. `undefined`
+ * where they must be looked at one by one: nothing was done.
+ */
+export async function moveLeasesInSet(sql: Sql, calls: LeaseCall[], ttlMs: number): Promise<LeaseAnswer[] | undefined> {
+  const changes = changesOf(calls, Date.now());
+  if (!changes) return undefined;
+  try {
+    const [row] = await sql<[MoveRow]>`
+      select living, recalled, recalled_of from lease_move(
+        ${ttlMs}::integer * interval '1 millisecond', ${arrayText(changes.rows)}::lease_change[], '{}', ${replicasThatReport(calls)}::uuid[]
+      )
+    `;
+    return answersOf(calls, row, ttlMs, (at, needs) => ({ outcome: "granted", ...changes.grants[at]!, needsCovered: needs, ttlMs }));
+  } catch (thrown) {
+    if (notInSetStates.has(sqlState(thrown))) return undefined;
+    throw thrown;
+  }
+}
+
+/** As `moveLeasesInSet`, whatever the calls ask for. */
+export async function moveLeasesOneByOne(sql: Sql, calls: LeaseCall[], ttlMs: number): Promise<LeaseAnswer[]> {
+  const [row] = await sql<[MoveRow & GrantsRow]>`
     select m.*, extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month')::float8 * 1000 as renews_at_ms
     from lease_move(
-      ${ttlMs}::integer * interval '1 millisecond', ${arrayText(rows)}::lease_change[], ${arrayText(requestRows(calls))},
-      ${grants === undefined}, ${asking}::uuid[]
+      ${ttlMs}::integer * interval '1 millisecond', ${arrayText(reportRows(calls))}::lease_change[],
+      ${arrayText(requestRows(calls))}::lease_request[], ${replicasThatReport(calls)}::uuid[]
     ) as m
   `;
+  return answersOf(calls, row, ttlMs, (at): Grant => {
+    const outcome = row.outcomes[at]!;
+    if (outcome === "recalling") return { outcome, retryMs: recallRetryMs };
+    const availableMicro = Number(row.available[at]);
+    if (outcome === "insufficient") return { outcome, availableMicro };
+    if (outcome === "over_budget") return { outcome, availableMicro, renewsAtMs: row.renews_at_ms };
+    return { outcome, leaseId: row.leases[at]!, grantedMicro: Number(row.granted[at]), needsCovered: row.covered[at]!, ttlMs };
+  });
+}
+
+/** They are told of recalls. */
+const replicasThatReport = (calls: LeaseCall[]) => calls.filter(({ requests }) => requests.length === 0).map(({ replicaId }) => replicaId);
+
+function answersOf(calls: LeaseCall[], row: MoveRow, ttlMs: number, grantAt: (at: number, needs: number) => Grant): LeaseAnswer[] {
   const living = new Set(row.living);
   let at = 0;
   return calls.map(({ replicaId, requests, reports }) => ({
-    grants: requests.map(({ needsMicro }) =>
-      row.outcomes ? grantAt(row, at++, ttlMs) : { outcome: "granted", ...grants![at++]!, needsCovered: needsMicro.length, ttlMs },
-    ),
+    grants: requests.map(({ needsMicro }) => grantAt(at++, needsMicro.length)),
     leases: reports.map(({ leaseId }) => ({ gone: !living.has(leaseId), ttlMs })),
     recalled: (row.recalled ?? []).filter((_, index) => row.recalled_of[index] === replicaId),
   }));
-}
-
-/** Of a request that was looked at by itself. */
-function grantAt({ outcomes, leases, granted, covered, available, renews_at_ms }: MoveRow, at: number, ttlMs: number): Grant {
-  const outcome = outcomes![at]!;
-  if (outcome === "recalling") return { outcome, retryMs: recallRetryMs };
-  if (outcome === "insufficient") return { outcome, availableMicro: Number(available[at]) };
-  if (outcome === "over_budget") return { outcome, availableMicro: Number(available[at]), renewsAtMs: renews_at_ms };
-  return { outcome, leaseId: leases[at]!, grantedMicro: Number(granted[at]), needsCovered: covered[at]!, ttlMs };
 }
 
 const arrayText = (rows: string[]) => `{${rows.join(",")}}`;

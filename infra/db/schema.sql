@@ -151,6 +151,7 @@ create table balances (
   leased_micro bigint not null default 0
 ) with (fillfactor=50);
 CREATE TRIGGER balances_arm_alert AFTER UPDATE OF credited_micro ON balances FOR EACH ROW EXECUTE FUNCTION arm_balance_alert();
+CREATE TRIGGER balances_leased BEFORE DELETE ON balances FOR EACH ROW EXECUTE FUNCTION refuse_leased_balance_deletion();
 alter table balances add constraint balances_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table balances add constraint balances_available CHECK ((((credited_micro - consumed_micro) - leased_micro) >= 0));
 alter table balances add constraint balances_consumed CHECK ((consumed_micro >= 0));
@@ -302,7 +303,6 @@ create table leases (
   key_id uuid
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
 CREATE TRIGGER leases_count_ended AFTER DELETE ON leases FOR EACH ROW WHEN ((old.key_id IS NOT NULL)) EXECUTE FUNCTION count_ended_lease();
-alter table leases add constraint leases_account_id_fkey FOREIGN KEY (account_id) REFERENCES balances(account_id);
 alter table leases add constraint leases_never_overspent CHECK (((consumed_micro >= 0) AND (consumed_micro <= granted_micro)));
 alter table leases add constraint leases_pkey PRIMARY KEY (id);
 create index leases_account ON leases USING btree (account_id);
@@ -679,7 +679,6 @@ create function book_late_event() returns trigger language plpgsql set search_pa
 create function book_usage_slice(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 132b7409ecee
 create function cancel_invoice(uuid,uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7df5f2960839
 create function captured_tokens(interval) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 893b62df8963
-create function change_leases(interval,lease_change[]) returns uuid[] language plpgsql; -- 43cf3cca10ed
 create function check_event_balanced() returns trigger language plpgsql set search_path=public, pg_temp; -- 3c2122e95a4a
 create function claim_request(uuid,bytea[],uuid,uuid,uuid,text,usage_endpoint,integer,interval,interval,integer) returns record language plpgsql security definer set search_path=public, pg_temp; -- 1d4dd2717b64
 create function close_expired_leases(integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- ee07d431f1a8
@@ -726,7 +725,7 @@ create function invoice_recipient(uuid) returns SETOF record language sql securi
 create function invoice_year(timestamp with time zone) returns smallint language sql; -- f9c160db92d5
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function last_statement_month() returns date language sql; -- 042dda523d39
-create function lease_move(interval,lease_change[],text,boolean,uuid[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off set enable_material=off; -- 195f652b8def
+create function lease_move(interval,lease_change[],lease_request[],uuid[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off set enable_material=off; -- 04d641e09ec5
 create function link_usage_export(uuid,uuid,bytea,integer,integer) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 7499ce0a5573
 create function list_operators() returns SETOF record language sql security definer set search_path=public, pg_temp; -- bfdc5a7c720a
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
@@ -751,6 +750,7 @@ create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language p
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_audit_change() returns trigger language plpgsql set search_path=public, pg_temp; -- 09aac7845e8c
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
+create function refuse_leased_balance_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- 0ccafee6e84e
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
 create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
 create function refuse_untold_key_deletion() returns trigger language plpgsql; -- a066f10fbe0f
@@ -875,7 +875,7 @@ grant execute on function forget_unconfirmed_emails(uuid,integer,integer) to epi
 grant execute on function invite_operator(uuid,bytea,boolean,integer) to epithre_admin;
 grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
-grant execute on function lease_move(interval,lease_change[],text,boolean,uuid[]) to epithre_billing;
+grant execute on function lease_move(interval,lease_change[],lease_request[],uuid[]) to epithre_billing;
 grant execute on function link_usage_export(uuid,uuid,bytea,integer,integer) to epithre_export;
 grant execute on function list_operators() to epithre_admin;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;

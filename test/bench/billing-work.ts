@@ -9,7 +9,7 @@ import type { DatabasePool } from "#shared/db-pool.ts";
 import { uuidv7 } from "#shared/ids.ts";
 import type { LeaseAnswer, LeaseCall } from "../../functions/billing/lease-changes.ts";
 import { createLeaseMoves, type MoveLeases } from "../../functions/billing/lease-moves.ts";
-import { moveLeases } from "../../functions/billing/queries.ts";
+import { moveLeasesInSet } from "../../functions/billing/queries.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import type { Settlement } from "../../functions/usage-record/schema.ts";
 import { benchModel, type BenchDatabase } from "./billing-database.ts";
@@ -106,7 +106,7 @@ export function leasing(database: BenchDatabase, load: Load, transactions: Trans
   return lives(database, load, database.billing, async (sql, calls) => {
     transactions.count += 1;
     transactions.rows += rowsOf(calls);
-    return moveLeases(sql, calls, ttlMs);
+    return moveLeasesInSet(sql, calls, ttlMs);
   });
 }
 
@@ -126,8 +126,8 @@ export function insertingGathered(database: BenchDatabase, load: Load): Work {
   });
 }
 
-function lives(database: BenchDatabase, { workers, batch, accounts }: Load, pool: DatabasePool, move: typeof moveLeases): Work {
-  const moves = createLeaseMoves({ database: pool, clock: systemClock, leaseTtlMs: ttlMs, move });
+function lives(database: BenchDatabase, { workers, batch, accounts }: Load, pool: DatabasePool, moveInSet: typeof moveLeasesInSet): Work {
+  const moves = createLeaseMoves({ database: pool, clock: systemClock, leaseTtlMs: ttlMs, moveInSet });
   const replicas = Array.from({ length: workers }, (_, worker) => {
     // Replicas serve the same accounts, though not in step.
     const from = Math.floor((worker * accounts) / workers);

@@ -37,6 +37,21 @@ create type lease_request as (
   want_micro bigint
 );
 
+-- Looked up for each new lease, though leases are made under the lock of the account's balances only. What it kept from
+-- being deleted is kept by a trigger, which runs when an account is erased.
+alter table leases drop constraint leases_account_id_fkey;
+
+create function refuse_leased_balance_deletion() returns trigger language plpgsql set search_path = public, pg_temp as $$
+begin
+  if exists (select from leases where account_id = old.account_id) then
+    raise exception 'Cannot delete balance: some of it is leased' using errcode = 'foreign_key_violation';
+  end if;
+  return old;
+end
+$$;
+
+create trigger balances_leased before delete on balances for each row execute function refuse_leased_balance_deletion();
+
 -- The planner took it to find one lease of a replica by reading all of them. What it was made for are the few that are
 -- recalled.
 drop index leases_replica;
@@ -119,17 +134,50 @@ begin
 end
 $$;
 
--- Makes the changes, whose accounts' balances the caller has locked, in the order of leases; answers which of those that
--- were reported on still live. Raises EP000 where a change gives more than the account surely has: a quarter of what is left
--- at the most, and only where none of its leases has expired. So it does where a lease that shall grow is gone or another's.
-create function change_leases(p_ttl interval, p_changes lease_change[]) returns uuid[]
-language plpgsql as $$
+-- Makes the changes in a set, in the order of leases, then grants what p_requests ask for, one by one. Raises EP000, and
+-- does nothing, where a change may give more than one by one would: where an account has not four times as much left, or a
+-- lease that has expired, and where a lease that shall grow is gone or another's. Such a batch comes again with its requests
+-- in p_requests.
+--
+-- Answers which of the leases reported on still live, which leases of the replicas p_asking have idle money that is
+-- wanted elsewhere, and for each of p_requests what it got.
+create function lease_move(
+  p_ttl interval, p_changes lease_change[], p_requests lease_request[], p_asking uuid[],
+  out living uuid[], out recalled uuid[], out recalled_of uuid[],
+  out outcomes text[], out leases uuid[], out granted bigint[], out covered integer[], out available bigint[]
+)
+-- Plans that hold whatever the statistics say of tables whose rows live for seconds: leases are looked up, row by row.
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off as $$
 declare
   -- As in grant_leases_one_by_one().
   c_grant_micro_max constant bigint := 9007199254740991;
-  v_living uuid[];
+  v_one_by_one boolean := cardinality(p_requests) > 0;
+  v_accounts uuid[];
+  v_asked integer;
   v_is_done boolean;
 begin
+  select array_agg(account_id) filter (where largest_micro is not null or closing or returned_micro > 0), count(largest_micro)
+  into v_accounts, v_asked
+  from unnest(p_changes);
+  if v_one_by_one or array_position(v_accounts, null) > 0 then
+    v_accounts := array(
+      select account_id from unnest(p_requests)
+      union
+      select account_id from unnest(p_changes) where largest_micro is not null
+      union
+      select account_id from leases where id = any (array(select lease_id from unnest(p_changes)))
+    );
+  end if;
+  perform from balances where account_id = any (v_accounts) order by account_id for no key update;
+  if v_one_by_one then
+    perform from leases
+    where id in (select id from leases where account_id = any (v_accounts) union select lease_id from unnest(p_changes))
+    order by id for update;
+  elsif v_asked > 0 and exists (select from leases where account_id = any (v_accounts) and expires_at <= now()) then
+    raise exception using errcode = 'EP000';
+  end if;
+
   with moved as (
     merge into leases l
     using (select * from unnest(p_changes) order by lease_id) as c
@@ -166,66 +214,21 @@ begin
   )
   select
     array(select id from moved where largest_micro is null and id is not null),
-    (select count(largest_micro) from moved) = (select count(largest_micro) from unnest(p_changes))
-      and not exists (
-        select from booked b
-        where b.available_micro < 4 * b.largest_micro
-          -- Counted, for the planner turns "exists" into a join that reads all leases for each account.
-          or b.largest_micro is not null
-            and (select count(*) from leases e where e.account_id = b.account_id and e.expires_at <= now()) > 0
-      )
-  into v_living, v_is_done;
+    (select count(largest_micro) from moved) = v_asked
+      and not exists (select from booked where available_micro < 4 * largest_micro)
+      and (select count(*) from booked where largest_micro is not null)
+        = (select count(distinct account_id) from moved where largest_micro is not null)
+  into living, v_is_done;
   if not v_is_done then
     raise exception using errcode = 'EP000';
   end if;
 
-  return v_living;
-end
-$$;
-
--- Makes all changes in a set, or where that gives too much (p_one_by_one: surely would) those that are reported, and then
--- grants the requests one by one: the text of an array of lease_request, which is seldom looked at. Answers which of the
--- leases reported on still live; which leases of the replicas p_asking have idle money that is wanted elsewhere; and what
--- each request got, where they were looked at.
-create function lease_move(
-  p_ttl interval, p_changes lease_change[], p_requests text, p_one_by_one boolean, p_asking uuid[],
-  out living uuid[], out recalled uuid[], out recalled_of uuid[],
-  out outcomes text[], out leases uuid[], out granted bigint[], out covered integer[], out available bigint[]
-)
--- Plans that hold whatever the statistics say of tables whose rows live for seconds: leases are looked up, row by row.
-language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off as $$
-declare
-  v_accounts uuid[] := array(
-    select account_id from unnest(p_changes) where largest_micro is not null or closing or returned_micro > 0
-  );
-begin
-  if p_one_by_one or array_position(v_accounts, null) > 0 then
-    v_accounts := array(
-      select account_id from unnest(p_requests::lease_request[])
-      union
-      select account_id from leases where id = any (array(select lease_id from unnest(p_changes)))
-    );
-  end if;
-  perform from balances where account_id = any (v_accounts) order by account_id for no key update;
-  if not p_one_by_one then
-    begin
-      living := change_leases(p_ttl, p_changes);
-    exception
-      when sqlstate 'EP000' or check_violation or foreign_key_violation then
-        p_one_by_one := true;
-    end;
-  end if;
-  if p_one_by_one then
-    perform from leases
-    where id in (select id from leases where account_id = any (v_accounts) union select lease_id from unnest(p_changes))
-    order by id for update;
-    living := change_leases(p_ttl, array(select c from unnest(p_changes) as c where c.largest_micro is null));
+  if v_one_by_one then
     select
       array_agg(g.outcome), array_agg(g.lease_id), array_agg(g.granted_micro), array_agg(g.needs_covered),
       array_agg(g.available_micro)
     into outcomes, leases, granted, covered, available
-    from grant_leases_one_by_one(p_ttl, p_requests::lease_request[]) as g;
+    from grant_leases_one_by_one(p_ttl, p_requests) as g;
   end if;
   if cardinality(p_asking) > 0 then
     select array_agg(id order by id), array_agg(replica_id order by id) into recalled, recalled_of
@@ -236,4 +239,4 @@ begin
 end
 $$;
 
-grant execute on function lease_move(interval, lease_change[], text, boolean, uuid[]) to epithre_billing;
+grant execute on function lease_move(interval, lease_change[], lease_request[], uuid[]) to epithre_billing;
