@@ -67,7 +67,7 @@ const spent = async ({ accountId, keyId }: Key) => Number((await findBalance(bil
 /** The key's month is over: what the next call meets is the month after. */
 const passMonth = ({ keyId }: Key) => owner`update key_budgets set month = month - interval '1 month' where key_id = ${keyId}`;
 
-describe("lease_grant() for a key with a budget", () => {
+describe("lease_move() for a key with a budget", () => {
   test("grants up to the budget, exactly near its end, however much the account has", async () => {
     const key = await newKey(100);
     expect(await granted(key, { needs: [30, 30, 30, 30] })).toMatchObject({ grantedMicro: 90, needsCovered: 3 });
