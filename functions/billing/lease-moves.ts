@@ -12,7 +12,7 @@ import { grantsPerCallMax, leasesPerSyncMax } from "./schema.ts";
 
 /** Transactions under way: as many as the database has connections. */
 const transactionsMax = 4;
-/** Milliseconds that a call waits for its accounts; the replica gives up after 2.5 s, and the database has 1.5 of them. */
+/** Milliseconds until a call must have begun; the replica gives up after 2.5 s, and the database has 1.5 of them. */
 const waitMsMax = 500;
 
 export type MoveLeases = (call: LeaseCall) => Promise<LeaseAnswer>;
@@ -64,13 +64,9 @@ export function createLeaseMoves({ database, clock, leaseTtlMs, moveInSet = move
     const kept = new Set<string>();
     let requests = 0;
     let reports = 0;
-    const nowMs = clock.monotonicMs();
     waiting = waiting.filter((each) => {
-      const { call, accounts, sinceMs } = each;
-      if (nowMs - sinceMs > waitMsMax) {
-        each.reject(new EpithreError("unavailable", "Cannot move leases now: others of the account are moved", { retryAfterS: 1 }));
-        return false;
-      }
+      if (isRefused(each)) return false;
+      const { call, accounts } = each;
       const isFree = !accounts.some((id) => moving.has(id) || kept.has(id));
       const joins = batch.length === 0 || isLast || accounts.some((id) => taken.has(id));
       const fits = requests + call.requests.length <= grantsPerCallMax && reports + call.reports.length <= leasesPerSyncMax;
@@ -100,6 +96,12 @@ export function createLeaseMoves({ database, clock, leaseTtlMs, moveInSet = move
     }
   }
 
+  function isRefused({ sinceMs, reject }: Waiting): boolean {
+    const isLate = clock.monotonicMs() - sinceMs > waitMsMax;
+    if (isLate) reject(new EpithreError("unavailable", "Cannot move leases now: others of the account are moved", { retryAfterS: 1 }));
+    return isLate;
+  }
+
   /** What fails for one call's sake, not for the database's, is done again call by call. */
   async function answerAll(batch: Waiting[]): Promise<void> {
     try {
@@ -110,7 +112,7 @@ export function createLeaseMoves({ database, clock, leaseTtlMs, moveInSet = move
       for (const [index, { resolve }] of batch.entries()) resolve(answers[index]!);
     } catch (thrown) {
       if (batch.length === 1 || thrown instanceof EpithreError) for (const { reject } of batch) reject(thrown);
-      else for (const each of batch) await answerAll([each]);
+      else for (const each of batch) if (!isRefused(each)) await answerAll([each]);
     }
   }
 

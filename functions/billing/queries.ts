@@ -32,7 +32,7 @@ interface GrantsRow {
   renews_at_ms: number;
 }
 
-/** EP000, or an account that has not even that (23514) or does not exist. */
+/** What a set is refused with: by lease_move() itself, or where an account would have less than nothing. */
 const notInSetStates = new Set(["EP000", "23514"]);
 
 /**

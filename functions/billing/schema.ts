@@ -60,7 +60,7 @@ export type Grant = GrantAnswer["grants"][number];
 /**
  * A replica's report on one of its leases: `renew` extends the time-to-live, `returnMicro` gives idle money back,
  * `close` ends the lease (nothing may be held on it). An answered recall has `returnMicro` of 0 or more with
- * `recallAnswered`. `accountId` says whose lease it is; without it the report shares no transaction.
+ * `recallAnswered`. `accountId` says whose lease it is; without it the report does not wait for that account's other calls.
  */
 export const LeaseReport = z.strictObject({
   leaseId: z.uuid(),

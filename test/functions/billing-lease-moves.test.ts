@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { systemClock } from "#shared/clock.ts";
+import type { Sql } from "#shared/db.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { EpithreError } from "#shared/errors.ts";
 import type { LeaseAnswer, LeaseCall } from "../../functions/billing/lease-changes.ts";
@@ -9,6 +10,7 @@ import { createLeaseMoves } from "../../functions/billing/lease-moves.ts";
 import { grantsPerCallMax } from "../../functions/billing/schema.ts";
 import { addKey, openAccount } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { moveLeases } from "../support/leases.ts";
 
 const ttlMs = 20_000;
 
@@ -131,6 +133,18 @@ describe("createLeaseMoves()", () => {
       begun[at + 1]!.end(each);
     }
     expect((await outcomes).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  });
+
+  test("does not go on with it for callers that have given up", async () => {
+    const { move, begun, begins, pass } = stage();
+    const outcomes = Promise.allSettled(["a", "a", "a"].map((account) => move(asksOf([account]))));
+    await begins(1);
+    begun[0]!.end(new Error("one of them"));
+    await begins(2);
+    pass(501);
+    begun[1]!.end();
+    expect((await outcomes).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
+    await begins(2);
   });
 
   test("tells all when the database does not answer, and does nothing again", async () => {
@@ -263,6 +277,32 @@ describe("calls of many replicas at once, in the database", async () => {
     expect(grown.grants[0]).toMatchObject({ outcome: "granted", grantedMicro: 7 });
     expect((grown.grants[0] as { leaseId: string }).leaseId).not.toBe(leaseId);
     expect(await money(account)).toMatchObject({ leased: 407, granted: 407 });
+  });
+
+  test("leases are looked up one by one, also by plans that were made when there were none", async () => {
+    const { sql: own, close } = await createTestDatabase();
+    await own`vacuum analyze leases`;
+    const account = await openAccount(own, 10 ** 9);
+    const replicaId = randomUUID();
+    const rows = 200;
+    const [{ grants }] = (await moveLeases(own, [asksOf(Array(rows).fill(account), { replicaId })], ttlMs)) as [LeaseAnswer];
+    const leases = grants.map((grant) => (grant as { leaseId: string }).leaseId);
+    for (const call of [
+      { replicaId, requests: leases.map((leaseId) => asksOf([account], { leaseId }).requests[0]!), reports: [] },
+      { replicaId, requests: [], reports: leases.map((leaseId) => reportOn(account, replicaId, leaseId).reports[0]!) },
+      { replicaId, requests: [], reports: leases.map((leaseId) => reportOn(account, replicaId, leaseId, { close: true }).reports[0]!) },
+    ]) {
+      await own.begin(async (transaction) => {
+        const [answer] = await moveLeases(transaction as unknown as Sql, [call], ttlMs);
+        expect([...answer!.grants, ...answer!.leases]).toHaveLength(rows);
+        const [read] = await transaction<{ rows: number }[]>`
+          select (seq_tup_read + idx_tup_fetch)::int as rows from pg_stat_xact_user_tables where relname = 'leases'
+        `;
+        expect(read!.rows).toBeGreaterThan(0);
+        expect(read!.rows).toBeLessThan(10 * rows);
+      });
+    }
+    await close();
   });
 
   test("an account keeps its balance while some of it is leased", async () => {
