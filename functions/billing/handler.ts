@@ -3,8 +3,11 @@ import type { DatabasePool } from "#shared/db-pool.ts";
 import { createInternalHandler, type EdgeSecrets, type InternalHandler, route } from "#shared/http.ts";
 import { createDocuments } from "./documents.ts";
 import type { InvoiceSettings } from "./invoices.ts";
-import { closeExpiredLeases, findBalance, findPriceBook, grantLeases, syncLeases } from "./queries.ts";
-import { BalanceRequest, DocumentsRequest, GrantRequest, PriceBookRequest, SyncRequest } from "./schema.ts";
+import { createLeaseMoves } from "./lease-moves.ts";
+import { closeExpiredLeases, findBalance, findPriceBook } from "./queries.ts";
+import {
+  BalanceRequest, DocumentsRequest, type GrantAnswer, GrantRequest, PriceBookRequest, type SyncAnswer, SyncRequest,
+} from "./schema.ts";
 
 /** Milliseconds between two looks for expired leases of anybody; a grant closes those of its own account at once. */
 const expiryIntervalMs = 1_000;
@@ -21,6 +24,7 @@ export interface Deps {
 /** Leases money to proxies, takes it back, says what things cost and what an account has, and makes documents. */
 export function createHandler({ edgeSecrets, database, statementDatabase, clock, leaseTtlMs, invoices }: Deps): InternalHandler {
   const documents = createDocuments({ database, statementDatabase, invoices });
+  const moveLeases = createLeaseMoves({ database, clock, leaseTtlMs });
   let expiryCheckedAtMs = Number.NEGATIVE_INFINITY;
 
   async function closeExpired(): Promise<void> {
@@ -33,15 +37,18 @@ export function createHandler({ edgeSecrets, database, statementDatabase, clock,
     "/leases/grant": route({
       from: "proxy",
       input: GrantRequest,
-      answer: async (request) => ({ grants: await database.run((sql) => grantLeases(sql, request, leaseTtlMs)) }),
+      async answer({ replicaId, requests }): Promise<GrantAnswer> {
+        const { grants } = await moveLeases({ replicaId, requests, reports: [] });
+        return { grants };
+      },
     }),
     "/leases/sync": route({
       from: "proxy",
       input: SyncRequest,
-      async answer(request) {
-        const answer = await database.run((sql) => syncLeases(sql, request, leaseTtlMs));
+      async answer({ replicaId, leases: reports }): Promise<SyncAnswer> {
+        const { leases, recalled } = await moveLeases({ replicaId, requests: [], reports });
         await closeExpired();
-        return answer;
+        return { leases, recalled };
       },
     }),
     "/balance": route({

@@ -1,8 +1,9 @@
 /** All SQL of billing. What must be atomic (grants, returns, closes, alerts, top-ups) is an SQL function of a migration. */
 import type { z } from "zod";
-import type { Sql } from "#shared/db.ts";
+import { sqlState, type Sql } from "#shared/db.ts";
 import type { Invoice } from "./invoices.ts";
-import type { BalanceAnswer, BillingKind, BillingReason, Grant, GrantRequest, Model, SyncAnswer, SyncRequest } from "./schema.ts";
+import { changesOf, reportRows, requestRows, type LeaseAnswer, type LeaseCall } from "./lease-changes.ts";
+import type { BalanceAnswer, BillingKind, BillingReason, Grant, Model } from "./schema.ts";
 
 /** Milliseconds after which a grant that waits for a recall is asked for again: replicas answer within about 250. */
 const recallRetryMs = 50;
@@ -16,63 +17,77 @@ export const openInvoicesMax = 5;
 /** Invoices that an account can ask for within a day: each is a mail. */
 export const topUpsPerDayMax = 20;
 
-interface GrantRow {
-  outcome: Grant["outcome"];
-  lease_id: string;
-  granted_micro: bigint;
-  needs_covered: number;
-  available_micro: bigint;
+interface MoveRow {
+  living: string[];
+  recalled: string[] | null;
+  recalled_of: string[];
+}
+
+interface GrantsRow {
+  outcomes: Grant["outcome"][];
+  leases: string[];
+  granted: bigint[];
+  covered: number[];
+  available: bigint[];
   renews_at_ms: number;
 }
 
-export async function grantLeases(
-  sql: Sql,
-  { replicaId, requests }: z.output<typeof GrantRequest>,
-  ttlMs: number,
-): Promise<Grant[]> {
-  const lines = requests.map(({ accountId, keyId, leaseId, needsMicro, wantMicro }) => ({
-    account_id: accountId,
-    key_id: keyId,
-    lease_id: leaseId,
-    needs: needsMicro,
-    want: wantMicro,
-  }));
-  const rows = await sql<GrantRow[]>`
-    select g.*, extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month')::float8 * 1000 as renews_at_ms
-    from lease_grant(${replicaId}, ${ttlMs}::integer * interval '1 millisecond', ${sql.json(lines)}) as g
+/** What a set is refused with: by lease_move() itself, or where an account would have less than nothing. */
+const notInSetStates = new Set(["EP000", "23514"]);
+
+/**
+ * Calls of several replicas in one transaction, in a set; answers each, in order, as if it had come alone. `undefined`
+ * where they must be looked at one by one: nothing was done.
+ */
+export async function moveLeasesInSet(sql: Sql, calls: LeaseCall[], ttlMs: number): Promise<LeaseAnswer[] | undefined> {
+  const changes = changesOf(calls, Date.now());
+  if (!changes) return undefined;
+  try {
+    const [row] = await sql<[MoveRow]>`
+      select living, recalled, recalled_of from lease_move(
+        ${ttlMs}::integer * interval '1 millisecond', ${arrayText(changes.rows)}::lease_change[], '{}', ${replicasThatReport(calls)}::uuid[]
+      )
+    `;
+    return answersOf(calls, row, ttlMs, (at, needs) => ({ outcome: "granted", ...changes.grants[at]!, needsCovered: needs, ttlMs }));
+  } catch (thrown) {
+    if (notInSetStates.has(sqlState(thrown))) return undefined;
+    throw thrown;
+  }
+}
+
+/** As `moveLeasesInSet`, whatever the calls ask for. */
+export async function moveLeasesOneByOne(sql: Sql, calls: LeaseCall[], ttlMs: number): Promise<LeaseAnswer[]> {
+  const [row] = await sql<[MoveRow & GrantsRow]>`
+    select m.*, extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month')::float8 * 1000 as renews_at_ms
+    from lease_move(
+      ${ttlMs}::integer * interval '1 millisecond', ${arrayText(reportRows(calls))}::lease_change[],
+      ${arrayText(requestRows(calls))}::lease_request[], ${replicasThatReport(calls)}::uuid[]
+    ) as m
   `;
-  return rows.map((row): Grant => {
-    if (row.outcome === "recalling") return { outcome: "recalling", retryMs: recallRetryMs };
-    const availableMicro = Number(row.available_micro);
-    if (row.outcome === "insufficient") return { outcome: "insufficient", availableMicro };
-    if (row.outcome === "over_budget") return { outcome: "over_budget", availableMicro, renewsAtMs: row.renews_at_ms };
-    return {
-      outcome: "granted",
-      leaseId: row.lease_id,
-      grantedMicro: Number(row.granted_micro),
-      needsCovered: row.needs_covered,
-      ttlMs,
-    };
+  return answersOf(calls, row, ttlMs, (at): Grant => {
+    const outcome = row.outcomes[at]!;
+    if (outcome === "recalling") return { outcome, retryMs: recallRetryMs };
+    const availableMicro = Number(row.available[at]);
+    if (outcome === "insufficient") return { outcome, availableMicro };
+    if (outcome === "over_budget") return { outcome, availableMicro, renewsAtMs: row.renews_at_ms };
+    return { outcome, leaseId: row.leases[at]!, grantedMicro: Number(row.granted[at]), needsCovered: row.covered[at]!, ttlMs };
   });
 }
 
-export async function syncLeases(
-  sql: Sql,
-  { replicaId, leases }: z.output<typeof SyncRequest>,
-  ttlMs: number,
-): Promise<SyncAnswer> {
-  // The text of an array of `lease_report`, fields in the order of the type.
-  const reports = leases.map(
-    ({ leaseId, renew, returnMicro, recallAnswered, close }) =>
-      `"(${leaseId},${renew},${returnMicro},${recallAnswered},${close})"`,
-  );
-  const [row] = await sql<{ gone: boolean[]; recalled: string[] }[]>`
-    select * from lease_sync(
-      ${replicaId}, ${ttlMs}::integer * interval '1 millisecond', ${`{${reports.join(",")}}`}::lease_report[]
-    )
-  `;
-  return { leases: row!.gone.map((gone) => ({ gone, ttlMs })), recalled: row!.recalled };
+/** They are told of recalls. */
+const replicasThatReport = (calls: LeaseCall[]) => calls.filter(({ requests }) => requests.length === 0).map(({ replicaId }) => replicaId);
+
+function answersOf(calls: LeaseCall[], row: MoveRow, ttlMs: number, grantAt: (at: number, needs: number) => Grant): LeaseAnswer[] {
+  const living = new Set(row.living);
+  let at = 0;
+  return calls.map(({ replicaId, requests, reports }) => ({
+    grants: requests.map(({ needsMicro }) => grantAt(at++, needsMicro.length)),
+    leases: reports.map(({ leaseId }) => ({ gone: !living.has(leaseId), ttlMs })),
+    recalled: (row.recalled ?? []).filter((_, index) => row.recalled_of[index] === replicaId),
+  }));
 }
+
+const arrayText = (rows: string[]) => `{${rows.join(",")}}`;
 
 /** Gives the money of expired leases back to their accounts. */
 export async function closeExpiredLeases(sql: Sql): Promise<void> {

@@ -17,20 +17,18 @@ export const leasesPerSyncMax = 1_000;
  * With `leaseId` the lease grows, without it a new one is made. `keyId` where the key has a monthly budget: the lease
  * is then for that key alone.
  */
+export const LeaseRequest = z.strictObject({
+  accountId: z.uuid(),
+  keyId: z.uuid().optional(),
+  leaseId: z.uuid().nullable(),
+  needsMicro: z.array(micro).min(1).max(needsPerGrantMax),
+  wantMicro: micro,
+});
+export type LeaseRequest = z.output<typeof LeaseRequest>;
+
 export const GrantRequest = z.strictObject({
   replicaId: z.uuid(),
-  requests: z
-    .array(
-      z.strictObject({
-        accountId: z.uuid(),
-        keyId: z.uuid().optional(),
-        leaseId: z.uuid().nullable(),
-        needsMicro: z.array(micro).min(1).max(needsPerGrantMax),
-        wantMicro: micro,
-      }),
-    )
-    .min(1)
-    .max(grantsPerCallMax),
+  requests: z.array(LeaseRequest).min(1).max(grantsPerCallMax),
 });
 
 /**
@@ -60,23 +58,23 @@ export type GrantAnswer = z.output<typeof GrantAnswer>;
 export type Grant = GrantAnswer["grants"][number];
 
 /**
- * A replica's report on its leases: `renew` extends the time-to-live, `returnMicro` gives idle money back,
+ * A replica's report on one of its leases: `renew` extends the time-to-live, `returnMicro` gives idle money back,
  * `close` ends the lease (nothing may be held on it). An answered recall has `returnMicro` of 0 or more with
- * `recallAnswered`.
+ * `recallAnswered`. `accountId` says whose lease it is; without it the report does not wait for that account's other calls.
  */
+export const LeaseReport = z.strictObject({
+  leaseId: z.uuid(),
+  accountId: z.uuid().optional(),
+  renew: z.boolean(),
+  returnMicro: micro,
+  recallAnswered: z.boolean(),
+  close: z.boolean(),
+});
+export type LeaseReport = z.output<typeof LeaseReport>;
+
 export const SyncRequest = z.strictObject({
   replicaId: z.uuid(),
-  leases: z
-    .array(
-      z.strictObject({
-        leaseId: z.uuid(),
-        renew: z.boolean(),
-        returnMicro: micro,
-        recallAnswered: z.boolean(),
-        close: z.boolean(),
-      }),
-    )
-    .max(leasesPerSyncMax),
+  leases: z.array(LeaseReport).max(leasesPerSyncMax),
 });
 
 /**

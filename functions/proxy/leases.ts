@@ -285,7 +285,7 @@ export function createLeases({ billing, clock, log, replicaId = randomUUID() }: 
       reports.push({
         account,
         lease,
-        line: { leaseId: lease.id, renew: !close, returnMicro, recallAnswered: lease.recalled, close },
+        line: { leaseId: lease.id, accountId: account.id, renew: !close, returnMicro, recallAnswered: lease.recalled, close },
       });
       lease.recalled = false;
       if (reports.length === leasesPerSyncMax) break;

@@ -12,7 +12,8 @@ create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress'
 create type erasure_outcome as enum ('none', 'more', 'erased');
 create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
-create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
+create type lease_change as (lease_id uuid, is_new boolean, replica_id uuid, account_id uuid, granted_micro bigint, largest_micro bigint, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
+create type lease_request as (replica_id uuid, account_id uuid, key_id uuid, lease_id uuid, needs bigint[], want_micro bigint);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
 create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
 create type model_kind as enum ('chat', 'embedding', 'image');
@@ -150,6 +151,7 @@ create table balances (
   leased_micro bigint not null default 0
 ) with (fillfactor=50);
 CREATE TRIGGER balances_arm_alert AFTER UPDATE OF credited_micro ON balances FOR EACH ROW EXECUTE FUNCTION arm_balance_alert();
+CREATE TRIGGER balances_leased BEFORE DELETE ON balances FOR EACH ROW EXECUTE FUNCTION refuse_leased_balance_deletion();
 alter table balances add constraint balances_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table balances add constraint balances_available CHECK ((((credited_micro - consumed_micro) - leased_micro) >= 0));
 alter table balances add constraint balances_consumed CHECK ((consumed_micro >= 0));
@@ -301,12 +303,11 @@ create table leases (
   key_id uuid
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
 CREATE TRIGGER leases_count_ended AFTER DELETE ON leases FOR EACH ROW WHEN ((old.key_id IS NOT NULL)) EXECUTE FUNCTION count_ended_lease();
-alter table leases add constraint leases_account_id_fkey FOREIGN KEY (account_id) REFERENCES balances(account_id);
 alter table leases add constraint leases_never_overspent CHECK (((consumed_micro >= 0) AND (consumed_micro <= granted_micro)));
 alter table leases add constraint leases_pkey PRIMARY KEY (id);
 create index leases_account ON leases USING btree (account_id);
 create index leases_key ON leases USING btree (key_id) WHERE (key_id IS NOT NULL);
-create index leases_replica ON leases USING btree (replica_id);
+create index leases_recalled ON leases USING btree (replica_id) WHERE ((recall_requested_at IS NOT NULL) AND (recall_answered_at IS NULL));
 
 create table ledger_entries (
   event_id uuid not null,
@@ -716,6 +717,7 @@ create function forget_audit_subject() returns trigger language plpgsql security
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function forget_unconfirmed_emails(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 32c29c5ed20e
+create function grant_leases_one_by_one(interval,lease_request[]) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql; -- d1f864059aa5
 create function grant_signup_credit(uuid,bigint) returns uuid language plpgsql set search_path=public, pg_temp; -- 090155a35519
 create function guard_invoice() returns trigger language plpgsql set search_path=public, pg_temp; -- 63cfd4f82b2c
 create function invite_operator(uuid,bytea,boolean,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 57a29032293b
@@ -723,9 +725,7 @@ create function invoice_recipient(uuid) returns SETOF record language sql securi
 create function invoice_year(timestamp with time zone) returns smallint language sql; -- f9c160db92d5
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function last_statement_month() returns date language sql; -- 042dda523d39
-create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- c5bf823a951b
-create function lease_grant_one_by_one(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- 2c0c39fe49b9
-create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- b9cd2b131972
+create function lease_move(interval,lease_change[],lease_request[],uuid[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off set enable_material=off; -- 04d641e09ec5
 create function link_usage_export(uuid,uuid,bytea,integer,integer) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 7499ce0a5573
 create function list_operators() returns SETOF record language sql security definer set search_path=public, pg_temp; -- bfdc5a7c720a
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
@@ -750,6 +750,7 @@ create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language p
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_audit_change() returns trigger language plpgsql set search_path=public, pg_temp; -- 09aac7845e8c
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
+create function refuse_leased_balance_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- 0ccafee6e84e
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
 create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
 create function refuse_untold_key_deletion() returns trigger language plpgsql; -- a066f10fbe0f
@@ -874,8 +875,7 @@ grant execute on function forget_unconfirmed_emails(uuid,integer,integer) to epi
 grant execute on function invite_operator(uuid,bytea,boolean,integer) to epithre_admin;
 grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
-grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
-grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
+grant execute on function lease_move(interval,lease_change[],lease_request[],uuid[]) to epithre_billing;
 grant execute on function link_usage_export(uuid,uuid,bytea,integer,integer) to epithre_export;
 grant execute on function list_operators() to epithre_admin;
 grant execute on function note_person_rewrites(uuid) to epithre_purge;

@@ -2,12 +2,18 @@
  * `npm run bench:billing [-- --quick] [-- --json]`: settlements and leases beside raw inserts of the same rows in the
  * same batches, in the same run and in alternating order; and the same in a database that has stored 90 days of usage.
  * Nothing is switched off: what the database is set to is printed, and the rows and the money stored are counted.
+ *
+ * Batches of leases are those that billing makes of the calls of several replicas (functions/billing/lease-moves.ts); raw
+ * inserts are gathered by the same code. Batches of one hot account follow each other: it has one balance. Raw inserts
+ * would not have to, so how fast they are on all connections is printed too.
  */
 import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import { uuidv7 } from "#shared/ids.ts";
 import { type Bench, type BenchDatabase, startDatabases } from "./billing-database.ts";
-import { insertingEvents, insertingLeases, leasing, settling, type Load, type Work } from "./billing-work.ts";
+import {
+  insertingEvents, insertingGathered, insertingLeases, leasing, settling, type Load, type Transactions, type Work,
+} from "./billing-work.ts";
 import { createSay, type Goal, median, reportOutcome } from "./report.ts";
 
 const { values: flags } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" } } });
@@ -19,6 +25,8 @@ const stored = flags.quick ? { events: 1_000_000, accounts: 10_000 } : { events:
 const accountsUnderLoad = 1_000;
 /** Connections of one usage-record or billing, each with one call under way, as if from a replica of its own. */
 const workers = 4;
+/** Replicas that move the hot account's lease at once, each in a call of its own. */
+const hotReplicas = 16;
 /** Settlements in a call, and leases in one: what a replica gathers under load. */
 const batch = 64;
 /** Of raw inserts that a product's rate must reach. */
@@ -39,10 +47,12 @@ const say = createSay(flags.json);
 const loads: Record<string, Load> = {
   "settlements, one hot account": { workers, batch, accounts: 1 },
   "settlements, 1,000 accounts": { workers, batch, accounts: accountsUnderLoad },
-  // A replica asks for one account's lease in a call of its own.
-  "leases, one hot account": { workers, batch: 1, accounts: 1 },
+  "leases, one hot account": { workers: hotReplicas, batch: 1, accounts: 1 },
   "leases, 1,000 accounts": { workers, batch, accounts: accountsUnderLoad },
 };
+
+/** Raw inserts of the hot account's batches that do not wait for each other. */
+const besideHot = "hot account, raw on all connections";
 
 async function main(): Promise<void> {
   say(`storing ${stored.events.toLocaleString("en")} usage events and ${stored.accounts.toLocaleString("en")} accounts ...`);
@@ -51,7 +61,9 @@ async function main(): Promise<void> {
     await describeDatabase(bench);
     const before = await Promise.all([bookOf(bench.empty), bookOf(bench.full)]);
     const settled = { [bench.empty.name]: 0, [bench.full.name]: 0 };
-    const samples = await measureAll(await allWork(bench, settled));
+    const moved: Transactions = { count: 0, rows: 0 };
+    const samples = await measureAll(await allWork(bench, settled, moved));
+    say(`one hot account's lease moved on ${hotReplicas} replicas at once: ${(moved.rows / moved.count).toFixed(1)} rows in a transaction`);
     const wrong = [
       ...(await mistakes(bench.empty, before[0]!, settled[bench.empty.name]!)),
       ...(await mistakes(bench.full, before[1]!, settled[bench.full.name]!)),
@@ -79,16 +91,20 @@ async function describeDatabase({ full }: Bench): Promise<void> {
 }
 
 /** Each kind of work in the empty and in the full database, and the raw inserts beside it. */
-async function allWork({ empty, full }: Bench, settled: Record<string, number>): Promise<Map<string, Work>> {
+async function allWork({ empty, full }: Bench, settled: Record<string, number>, hot: Transactions): Promise<Map<string, Work>> {
   const works = new Map<string, Work>();
   for (const [name, load] of Object.entries(loads)) {
     const settles = name.startsWith("settlements");
-    works.set(`${name}: raw`, settles ? insertingEvents(empty, load) : insertingLeases(empty, load));
+    const transactions = load.accounts === 1 ? hot : { count: 0, rows: 0 };
+    works.set(`${name}: raw`, settles ? insertingEvents(empty, load) : insertingGathered(empty, load));
     for (const database of [empty, full]) {
-      const work = settles ? counted(await settling(database, load), (rows) => (settled[database.name]! += rows)) : leasing(database, load);
+      const work = settles
+        ? counted(await settling(database, load), (rows) => (settled[database.name]! += rows))
+        : leasing(database, load, transactions);
       works.set(`${name}: ${database === empty ? "empty" : "full"}`, work);
     }
   }
+  works.set(besideHot, insertingLeases(empty, { workers, batch: hotReplicas, accounts: 1 }));
   return works;
 }
 
@@ -105,13 +121,15 @@ async function measureAll(works: Map<string, Work>): Promise<Sample[]> {
   for (let round = 0; round < rounds; round += 1) {
     // Every other round goes the other way, so that a drift of the machine's speed cancels out.
     const names = round % 2 === 0 ? [...works.keys()] : [...works.keys()].reverse();
-    for (const name of names) samples.push(await measure(name, works.get(name)!));
+    for (const name of names) samples.push(await measure(name, works.get(name)!, callers(name)));
     say(`round ${round + 1} of ${rounds} done`);
   }
   return samples;
 }
 
-async function measure(name: string, work: Work): Promise<Sample> {
+const callers = (name: string) => loads[name.split(":")[0]!]?.workers ?? workers;
+
+async function measure(name: string, work: Work, callers: number): Promise<Sample> {
   const countFromMs = performance.now() + warmupMs;
   const stopMs = countFromMs + durationMs;
   let rows = 0;
@@ -125,7 +143,7 @@ async function measure(name: string, work: Work): Promise<Sample> {
       rows += done;
     }
   }
-  await Promise.all(Array.from({ length: workers }, (_, worker) => run(worker)));
+  await Promise.all(Array.from({ length: callers }, (_, worker) => run(worker)));
   const loaderBusy = performance.eventLoopUtilization(busyBefore).utilization;
   return { work: name, perSecond: rows / (durationMs / 1_000), loaderBusy };
 }
@@ -156,6 +174,11 @@ async function mistakes({ name, owner }: BenchDatabase, before: Book, settled: n
   say(`${name}: ${row!.events} usage events stored, ${settled} settlements answered; ${debited} micro-rupiah debited, ${row!.cost} charged`);
   const wrong: string[] = [];
   if (Number(row!.events) !== settled) wrong.push(`${row!.events} usage events stored for ${settled} settlements (${name})`);
+  const [amiss] = await owner<{ accounts: bigint }[]>`
+    select count(*) as accounts from balances b
+    where leased_micro <> (select coalesce(sum(granted_micro), 0) from leases l where l.account_id = b.account_id)
+  `;
+  if (amiss!.accounts > 0n) wrong.push(`${amiss!.accounts} accounts whose leases are not what is leased (${name})`);
   if (debited !== BigInt(row!.cost)) wrong.push(`${debited} micro-rupiah debited for charges of ${row!.cost} (${name})`);
   return wrong;
 }
@@ -176,6 +199,8 @@ function report(samples: Sample[], wrong: string[]): void {
     const busy = figure(`${name}: raw`, ({ loaderBusy }) => loaderBusy);
     if (busy > loaderBusyMax) voids.push(`the load generator was ${(busy * 100).toFixed(0)} % busy beside raw inserts (${name})`);
   }
+  const hot = rate("leases, one hot account: empty");
+  say(`${besideHot}: ${rate(besideHot).toFixed(0)} rows/s, of which the account's moves are ${(hot / rate(besideHot)).toFixed(2)}`);
   reportOutcome({ goals, voids, wrong, samples }, flags.json);
 }
 

@@ -4,11 +4,12 @@ import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { connect } from "#shared/db.ts";
-import { findAlert, grantLeases, setAlert, syncLeases } from "../../functions/billing/queries.ts";
+import { findAlert, setAlert } from "../../functions/billing/queries.ts";
 import { queueLowBalanceMail } from "../../functions/notify/queries.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addModel, openAccount, postEvent, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 import { waitFor } from "../support/wait.ts";
 
 const database = await createTestDatabase();

@@ -5,11 +5,11 @@ import { afterAll, expect, test } from "vitest";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { sqlState } from "#shared/db.ts";
 import { uuidv7 } from "#shared/ids.ts";
-import { grantLeases, syncLeases } from "../../functions/billing/queries.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import type { Settlement } from "../../functions/usage-record/schema.ts";
 import { postEvent, settlement, voided } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { moveLeases } from "../support/leases.ts";
 import { createMoneyModel, type ModelLease } from "../support/money-model.ts";
 import { brokenIn, chargesIn, createMoneyWorld, longFactor, lossIn, moneyIn, seed, setPrice } from "../support/money-world.ts";
 
@@ -33,28 +33,33 @@ const kinds = ["top_up", "refund", "signup_credit", "adjustment"] as const;
 const account = fc.nat(1);
 const amount = fc.nat(900);
 
+const grantStep = fc.record({
+  do: fc.constant("grant" as const), account, replica: fc.nat(2), needs: fc.array(amount, { minLength: 1, maxLength: 4 }), want: fc.nat(2_000), grow: fc.boolean(),
+});
+const syncStep = fc.record({
+  do: fc.constant("sync" as const), lease: fc.nat(9), stranger: fc.boolean(), renew: fc.boolean(), returned: fc.nat(1_500), recallAnswered: fc.boolean(), close: fc.boolean(),
+  namesAccount: fc.boolean(),
+});
+
 const step = fc.oneof(
   fc.record({ do: fc.constant("post" as const), account, kind: fc.constantFrom(...kinds), amount: fc.integer({ min: 1, max: 2_500 }), negative: fc.boolean(), key: fc.nat(3) }),
+  { weight: 2, arbitrary: grantStep },
   {
     weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant("grant" as const), account, replica: fc.nat(2), needs: fc.array(amount, { minLength: 1, maxLength: 4 }), want: fc.nat(2_000), grow: fc.boolean(),
-    }),
+    arbitrary: fc.record({ do: fc.constant("together" as const), grants: fc.array(grantStep, { maxLength: 4 }), syncs: fc.array(syncStep, { maxLength: 3 }) }),
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("settle" as const), leases: fc.array(fc.record({ lease: fc.nat(9), tokens: fc.nat(300), price: fc.nat(3) }), { minLength: 1, maxLength: 4 }) }) },
   fc.record({ do: fc.constantFrom("settle again" as const, "void" as const), from: fc.nat(30), rows: fc.integer({ min: 1, max: 6 }) }),
   fc.record({ do: fc.constant("settle on no lease" as const), account, tokens: fc.nat(300) }),
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      do: fc.constant("sync" as const), lease: fc.nat(9), stranger: fc.boolean(), renew: fc.boolean(), returned: fc.nat(1_500), recallAnswered: fc.boolean(), close: fc.boolean(),
-    }),
-  },
+  { weight: 3, arbitrary: syncStep },
   fc.record({ do: fc.constant("expire" as const), lease: fc.nat(9) }),
   fc.record({ do: fc.constant("close expired" as const) }),
   fc.record({ do: fc.constant("price change" as const), outputMicro: fc.integer({ min: 0, max: 4 }) }),
 );
-type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+type Of<A> = A extends fc.Arbitrary<infer T> ? T : never;
+type Step = Of<typeof step>;
+type GrantStep = Of<typeof grantStep>;
+type SyncStep = Of<typeof syncStep>;
 
 async function createWorld() {
   const credits = [2_000, 1];
@@ -78,6 +83,43 @@ async function createWorld() {
     return made;
   }
 
+  /** Calls of replicas in one transaction: their reports are looked at first, each lease once, then their requests in order. */
+  async function move(grants: GrantStep[], syncs: SyncStep[]): Promise<void> {
+    const asks = grants.map(({ account, replica, needs, want, grow }) => {
+      const [accountId, replicaId] = [world.accounts[account]!, world.replicas[replica]!];
+      const own = grow ? leases.find((lease) => lease.accountId === accountId && lease.replicaId === replicaId) : undefined;
+      return { accountId, replicaId, leaseId: own?.id ?? null, needs, want };
+    });
+    const reports = new Map(leases.length === 0 ? [] : syncs.map((sync) => [leases[sync.lease % leases.length]!, sync]));
+    const told = Array.from(reports, ([lease, sync]) => ({
+      ...sync, leaseId: lease.id, accountId: sync.namesAccount ? lease.accountId : undefined,
+      replicaId: sync.stranger ? world.replicas.find((id) => id !== lease.replicaId)! : lease.replicaId,
+    }));
+    const calls = [
+      ...asks.map(({ replicaId, accountId, leaseId, needs, want }) => ({ replicaId, requests: [{ accountId, leaseId, needsMicro: needs, wantMicro: want }], reports: [] })),
+      ...told.map(({ replicaId, leaseId, accountId, renew, returned, recallAnswered, close }) => ({
+        replicaId, requests: [], reports: [{ leaseId, accountId, renew, returnMicro: returned, recallAnswered, close }],
+      })),
+    ];
+    if (calls.length === 0) return;
+    const answers = await billing.run((sql) => moveLeases(sql, calls, ttlMs));
+    const gone = told.map((report) => model.sync(report.replicaId, report));
+    for (const [at, { accountId, replicaId, leaseId, needs, want }] of asks.entries()) {
+      const [grant] = answers[at]!.grants;
+      const expected = model.grant(accountId, replicaId, leaseId, needs, want, () => (grant as { leaseId: string }).leaseId);
+      if (expected.outcome === "granted") {
+        const { granted, needsCovered, lease } = expected;
+        expect(grant).toEqual({ outcome: "granted", leaseId: lease.id, grantedMicro: granted, needsCovered, ttlMs });
+        if (!leases.includes(lease)) leases.push(lease);
+      } else if (expected.outcome === "recalling") expect(grant!.outcome).toBe("recalling");
+      // A second after an answer others are asked again: a slow machine may get there.
+      else if (grant!.outcome !== "recalling") expect(grant).toEqual({ outcome: "insufficient", availableMicro: expected.available });
+    }
+    for (const [at, { replicaId }] of told.entries()) {
+      expect(answers[asks.length + at]).toEqual({ grants: [], leases: [{ gone: gone[at], ttlMs }], recalled: model.recalled(replicaId) });
+    }
+  }
+
   async function run(given: Step): Promise<void> {
     switch (given.do) {
       case "post": {
@@ -89,21 +131,10 @@ async function createWorld() {
         expect(state).toBe({ posted: "posted", conflict: "EP409", second: "23505", short: "EP402" }[model.post(accountId, given.kind, amountMicro, key)]);
         return;
       }
-      case "grant": {
-        const [accountId, replicaId] = [world.accounts[given.account]!, world.replicas[given.replica]!];
-        const own = given.grow ? leases.find((lease) => lease.accountId === accountId && lease.replicaId === replicaId) : undefined;
-        const requests = [{ accountId, leaseId: own?.id ?? null, needsMicro: given.needs, wantMicro: given.want }];
-        const [grant] = await billing.run((sql) => grantLeases(sql, { replicaId, requests }, ttlMs));
-        const expected = model.grant(accountId, replicaId, own?.id ?? null, given.needs, given.want, () => (grant as { leaseId: string }).leaseId);
-        if (expected.outcome === "granted") {
-          const { granted, needsCovered, lease } = expected;
-          expect(grant).toEqual({ outcome: "granted", leaseId: lease.id, grantedMicro: granted, needsCovered, ttlMs });
-          if (!leases.includes(lease)) leases.push(lease);
-        } else if (expected.outcome === "recalling") expect(grant!.outcome).toBe("recalling");
-        // A second after an answer others are asked again: a slow machine may get there.
-        else if (grant!.outcome !== "recalling") expect(grant).toEqual({ outcome: "insufficient", availableMicro: expected.available });
-        return;
-      }
+      case "grant":
+        return move([given], []);
+      case "together":
+        return move(given.grants, given.syncs);
       case "settle":
         if (leases.length === 0) return;
         await send(given.leases.map(({ lease: at, tokens, price }) => {
@@ -120,17 +151,8 @@ async function createWorld() {
         if (batch.length > 0) await send(given.do === "void" ? batch.map(voided) : batch.toReversed());
         return;
       }
-      case "sync": {
-        const lease = leases[given.lease % leases.length];
-        if (!lease) return;
-        const replicaId = given.stranger ? world.replicas.find((id) => id !== lease.replicaId)! : lease.replicaId;
-        const { renew, returned, recallAnswered, close } = given;
-        const report = { leaseId: lease.id, renew, returnMicro: returned, recallAnswered, close };
-        const answer = await billing.run((sql) => syncLeases(sql, { replicaId, leases: [report] }, ttlMs));
-        const { gone, recalled } = model.sync(replicaId, { leaseId: lease.id, renew, returned, recallAnswered, close });
-        expect(answer).toEqual({ leases: [{ gone, ttlMs }], recalled });
-        return;
-      }
+      case "sync":
+        return move([], [given]);
       case "expire": {
         const lease = leases[given.lease % leases.length];
         if (!lease) return;

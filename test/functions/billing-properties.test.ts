@@ -5,16 +5,21 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
+import { systemClock } from "#shared/clock.ts";
 import { createDatabasePool } from "#shared/db-pool.ts";
 import { sqlState } from "#shared/db.ts";
+import { EpithreError } from "#shared/errors.ts";
 import type { DatabaseFunction } from "#infra/local/migrate.ts";
 import { uuidv7 } from "#shared/ids.ts";
-import { closeExpiredLeases, grantLeases, syncLeases } from "../../functions/billing/queries.ts";
+import type { LeaseAnswer, LeaseCall } from "../../functions/billing/lease-changes.ts";
+import { createLeaseMoves } from "../../functions/billing/lease-moves.ts";
+import { closeExpiredLeases } from "../../functions/billing/queries.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import type { Settlement, SettlementsAnswer } from "../../functions/usage-record/schema.ts";
 import { postEvent, settlement, voided, type BillingKind } from "../support/accounts.ts";
 import { faults, NoAnswer, noFaults, runWith, type Fault, type Role } from "../support/broken-connection.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { moveLeases } from "../support/leases.ts";
 import { brokenIn, chargesIn, createMoneyWorld, longFactor, lossIn, moneyIn, seed, setPrice } from "../support/money-world.ts";
 
 const sequences = 1_200 * longFactor;
@@ -60,6 +65,20 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 const sequence = fc.array(fc.array(step, { minLength: 1, maxLength: togetherMax }), { minLength: 1, maxLength: stepsMax });
+
+/** As billing does: calls of one account share transactions. One that a fault is to happen to is alone in its own. */
+const gathered = createLeaseMoves({ database: billing.pool, clock: systemClock, leaseTtlMs: ttlMs });
+
+async function move(call: LeaseCall, given: Fault): Promise<LeaseAnswer> {
+  if (given !== "none") {
+    const [answer] = await runWith(owner, billing, given, happened, (sql) => moveLeases(sql, [call], ttlMs));
+    return answer!;
+  }
+  happened.none += 1;
+  return gathered(call).catch((thrown: unknown) => {
+    throw thrown instanceof EpithreError && thrown.kind === "unavailable" ? new NoAnswer() : thrown;
+  });
+}
 
 type Result = SettlementsAnswer["results"][number];
 
@@ -130,8 +149,7 @@ async function createWorld() {
     const needs = given.tokens.map((tokens) => tokens * price.outputMicro);
     const requests = [{ accountId: world.accounts[given.account]!, leaseId: known?.id ?? null, needsMicro: needs, wantMicro: given.want }];
     try {
-      const replicaId = world.replicas[given.replica]!;
-      const [grant] = await runWith(owner, billing, given.fault, happened, (sql) => grantLeases(sql, { replicaId, requests }, ttlMs));
+      const { grants: [grant] } = await move({ replicaId: world.replicas[given.replica]!, requests, reports: [] }, given.fault);
       if (grant!.outcome !== "granted") return;
       const lease = known?.id === grant!.leaseId ? known : { id: grant!.leaseId, freeMicro: 0, isSound: true };
       // Another grant may have come first; the money of its lease then stays unknown here, and unspent.
@@ -183,9 +201,10 @@ async function createWorld() {
     }
     const returnMicro = close ? 0 : lease.freeMicro;
     lease.freeMicro -= returnMicro;
-    const report = { leaseId: lease.id, renew: !close, returnMicro, recallAnswered: given.recallAnswered, close };
+    const accountId = world.accounts[given.account]!;
+    const report = { leaseId: lease.id, accountId, renew: !close, returnMicro, recallAnswered: given.recallAnswered, close };
     try {
-      await runWith(owner, billing, given.fault, happened, (sql) => syncLeases(sql, { replicaId: world.replicas[given.replica]!, leases: [report] }, ttlMs));
+      await move({ replicaId: world.replicas[given.replica]!, requests: [], reports: [report] }, given.fault);
     } catch (thrown) {
       if (!(thrown instanceof NoAnswer)) throw thrown;
     }

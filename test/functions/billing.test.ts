@@ -6,14 +6,13 @@ import { connect, sqlState, type Sql } from "#shared/db.ts";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { sign, signatureHeader } from "#shared/http.ts";
 import { createHandler } from "../../functions/billing/handler.ts";
-import {
-  closeExpiredLeases, findBalance, findPriceBook, grantLeases, syncLeases,
-} from "../../functions/billing/queries.ts";
+import { closeExpiredLeases, findBalance, findPriceBook } from "../../functions/billing/queries.ts";
 import { type Grant, Model } from "../../functions/billing/schema.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addModel, openAccount, postEvent, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
 import { invoiceSettings } from "../support/invoices.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 
 const database = await createTestDatabase();
 const { sql: owner } = database;
@@ -87,7 +86,7 @@ async function refusal(query: Promise<unknown>): Promise<string> {
   return "none";
 }
 
-describe("lease_grant()", () => {
+describe("lease_move(), asked for money", () => {
   test("covers the longest prefix of the needs that the account can pay, exactly", async () => {
     const account = await openAccount(owner, 1_000);
     const answer = await granted(account, { needs: [300, 300, 300, 300, 50], want: 5_000 });
@@ -117,6 +116,15 @@ describe("lease_grant()", () => {
     expect(await money(account)).toMatchObject({ leased: 400, granted: 400 });
   });
 
+  test("ends the account's expired leases, however much else there is", async () => {
+    const account = await openAccount(owner, 10_000);
+    const { leaseId } = await granted(account, { needs: [300] });
+    await consume(leaseId, 100);
+    await expire(leaseId);
+    await granted(account, { needs: [10] });
+    expect(await money(account)).toEqual({ credited: 10_000, consumed: 100, leased: 10, granted: 10 });
+  });
+
   test("covers needs of nothing without money, and says what there is where that is too little", async () => {
     const account = await openAccount(owner, 10);
     expect(await granted(account, { needs: [0, 10] })).toMatchObject({ grantedMicro: 10, needsCovered: 2 });
@@ -139,6 +147,10 @@ describe("lease_grant()", () => {
     const account = await openAccount(owner, 2n ** 60n);
     const largest = Number.MAX_SAFE_INTEGER;
     expect(await granted(account, { needs: [largest, largest], want: largest })).toMatchObject({ grantedMicro: largest, needsCovered: 1 });
+    const replicaId = randomUUID();
+    const { leaseId } = await granted(account, { replicaId, needs: [largest] });
+    // A lease would have more than an amount can be: there is a second one.
+    expect((await granted(account, { replicaId, leaseId, needs: [1] })).leaseId).not.toBe(leaseId);
   });
 
   test("never leases more than the balance to replicas that ask at once", async () => {
@@ -261,7 +273,7 @@ describe("recall", () => {
   });
 });
 
-describe("lease_sync()", () => {
+describe("lease_move(), told of leases", () => {
   test("closes a lease: what was consumed stays consumed, the rest is available", async () => {
     const account = await openAccount(owner, 1_000);
     const replicaId = randomUUID();

@@ -7,7 +7,8 @@ import { claimHours } from "#shared/stored-data.ts";
 import { claim, releaseClaim, settle } from "../../functions/usage-record/queries.ts";
 import type { Settlement } from "../../functions/usage-record/schema.ts";
 import { addModel, voided } from "../support/accounts.ts";
-import { addCaller, addLease, claimRequest, endOf, expireLease, newDigest } from "../support/claims.ts";
+import { addCaller, claimRequest, endOf, expireLease, newDigest } from "../support/claims.ts";
+import { addLease } from "../support/leases.ts";
 import { createTestDatabase } from "../support/database.ts";
 
 const database = await createTestDatabase();

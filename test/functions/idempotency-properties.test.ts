@@ -5,7 +5,8 @@ import { createDatabasePool } from "#shared/db-pool.ts";
 import { claim, releaseClaim, settle } from "../../functions/usage-record/queries.ts";
 import type { ClaimAnswer, ClaimRequest } from "../../functions/usage-record/schema.ts";
 import { addModel, voided } from "../support/accounts.ts";
-import { addCaller, addLease, claimRequest, endOf, expireLease, newDigest } from "../support/claims.ts";
+import { addCaller, claimRequest, endOf, expireLease, newDigest } from "../support/claims.ts";
+import { addLease } from "../support/leases.ts";
 import { createTestDatabase } from "../support/database.ts";
 
 const sequences = 400;

@@ -3,10 +3,11 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { createDatabasePool } from "#shared/db-pool.ts";
-import { closeExpiredLeases, grantLeases, syncLeases } from "../../functions/billing/queries.ts";
+import { closeExpiredLeases } from "../../functions/billing/queries.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addKey, addModel, openAccount, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 
 const sequences = 250;
 const stepsMax = 14;

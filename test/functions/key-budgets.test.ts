@@ -2,11 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, describe, expect, test } from "vitest";
 import { connect } from "#shared/db.ts";
-import { closeExpiredLeases, findBalance, grantLeases, syncLeases } from "../../functions/billing/queries.ts";
+import { closeExpiredLeases, findBalance } from "../../functions/billing/queries.ts";
 import type { Grant } from "../../functions/billing/schema.ts";
 import { settle } from "../../functions/usage-record/queries.ts";
 import { addKey, addModel, openAccount, settlement } from "../support/accounts.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { grantLeases, syncLeases } from "../support/leases.ts";
 
 const database = await createTestDatabase();
 const { sql: owner } = database;
@@ -66,7 +67,7 @@ const spent = async ({ accountId, keyId }: Key) => Number((await findBalance(bil
 /** The key's month is over: what the next call meets is the month after. */
 const passMonth = ({ keyId }: Key) => owner`update key_budgets set month = month - interval '1 month' where key_id = ${keyId}`;
 
-describe("lease_grant() for a key with a budget", () => {
+describe("lease_move() for a key with a budget", () => {
   test("grants up to the budget, exactly near its end, however much the account has", async () => {
     const key = await newKey(100);
     expect(await granted(key, { needs: [30, 30, 30, 30] })).toMatchObject({ grantedMicro: 90, needsCovered: 3 });

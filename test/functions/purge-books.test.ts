@@ -7,6 +7,7 @@ import { settle } from "../../functions/usage-record/queries.ts";
 import type { Settlement } from "../../functions/usage-record/schema.ts";
 import { addModel, openAccount, settlement } from "../support/accounts.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { addLease } from "../support/leases.ts";
 import { addSlice, addUsage, createPurge, createSlice, purgeOnce, slices } from "../support/purge.ts";
 
 let db: TestDatabase;
@@ -31,11 +32,7 @@ async function close(): Promise<void> {
   await db?.close();
 }
 
-async function lease(micro: number): Promise<string> {
-  const requests = [{ account_id: accountId, lease_id: null, needs: [micro], want: 0 }];
-  const [row] = await db.sql<{ lease_id: string }[]>`select lease_id from lease_grant(${randomUUID()}, '1 minute', ${db.sql.json(requests)})`;
-  return row!.lease_id;
-}
+const lease = (micro: number) => addLease(db.sql, accountId, micro);
 
 /** The slice of 4 hours that began this long ago, as settlements find it; answers a time in it. */
 async function openSlice(age: string): Promise<number> {

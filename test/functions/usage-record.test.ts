@@ -11,6 +11,7 @@ import { ClaimAnswer, type Settlement, SettlementsAnswer } from "../../functions
 import { addModel, openAccount, settlement, voided } from "../support/accounts.ts";
 import { addCaller, claimRequest, endOf, newDigest } from "../support/claims.ts";
 import { createTestDatabase } from "../support/database.ts";
+import { addLease } from "../support/leases.ts";
 
 const database = await createTestDatabase();
 const { sql: owner } = database;
@@ -25,11 +26,7 @@ afterAll(async () => {
 /** An account with this much credit, of which a lease has some. */
 async function leased(creditMicro: number, grantedMicro: number): Promise<{ accountId: string; leaseId: string }> {
   const accountId = await openAccount(owner, creditMicro);
-  const requests = [{ account_id: accountId, lease_id: null, needs: [grantedMicro], want: 0 }];
-  const [row] = await owner<{ lease_id: string }[]>`
-    select lease_id from lease_grant(${randomUUID()}, '1 minute', ${owner.json(requests)})
-  `;
-  return { accountId, leaseId: row!.lease_id };
+  return { accountId, leaseId: await addLease(owner, accountId, grantedMicro) };
 }
 
 async function money(accountId: string) {
@@ -239,7 +236,7 @@ describe("usage-record's role", () => {
       (sql) => sql`select from idempotency_claims`,
       (sql) => sql`delete from idempotency_claims`,
       (sql) => sql`select void_claimed(null)`,
-      (sql) => sql`select lease_grant(uuidv7(), '1 minute', '[]')`,
+      (sql) => sql`select lease_move('1 minute', '{}', '{}', '{}')`,
       (sql) => sql`select settle_short(uuidv7(), uuidv7(), '{}')`,
       (sql) => sql`select post_billing_event(uuidv7(), 'top_up', 1, 'correction', uuidv7())`,
       (sql) => sql`select ensure_usage_slices()`,

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -10,6 +9,7 @@ import { settle } from "../../functions/usage-record/queries.ts";
 import { addModel, openAccount, settlement } from "../support/accounts.ts";
 import { launch } from "../support/child-process.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
+import { addLease } from "../support/leases.ts";
 import { addSlice } from "../support/purge.ts";
 
 const rates = { inputMicro: 5_000, cachedInputMicro: 1_250, outputMicro: 20_000, imageMicro: 0 };
@@ -45,11 +45,7 @@ async function addPrice(when: string, inputMicro: number): Promise<number> {
   return row!.version;
 }
 
-async function lease(micro: number): Promise<string> {
-  const requests = [{ account_id: accountId, lease_id: null, needs: [micro], want: 0 }];
-  const [row] = await db.sql<{ lease_id: string }[]>`select lease_id from lease_grant(${randomUUID()}, '1 minute', ${db.sql.json(requests)})`;
-  return row!.lease_id;
-}
+const lease = (micro: number) => addLease(db.sql, accountId, micro);
 
 /** One settled request, at its price unless told otherwise. */
 function ended(given: Partial<Parameters<typeof settlement>[0]> = {}) {

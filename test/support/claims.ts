@@ -4,6 +4,7 @@ import type { Sql } from "#shared/db.ts";
 import { uuidv7 } from "#shared/ids.ts";
 import type { ClaimRequest, Settlement } from "../../functions/usage-record/schema.ts";
 import { openAccount, settlement } from "./accounts.ts";
+import { addLease } from "./leases.ts";
 
 export interface Caller {
   accountId: string;
@@ -14,12 +15,6 @@ export interface Caller {
 export async function addCaller(sql: Sql): Promise<Caller> {
   const accountId = await openAccount(sql, 2_000_000);
   return { accountId, leaseId: await addLease(sql, accountId) };
-}
-
-export async function addLease(sql: Sql, accountId: string): Promise<string> {
-  const requests = [{ account_id: accountId, lease_id: null, needs: [100_000], want: 0 }];
-  const [row] = await sql<{ lease_id: string }[]>`select lease_id from lease_grant(${randomUUID()}, '1 minute', ${sql.json(requests)})`;
-  return row!.lease_id;
 }
 
 /** As when its proxy was killed a while ago. */

@@ -118,7 +118,7 @@ export function createMoneyModel() {
     },
 
     /** One report; answers whether the lease is gone. */
-    sync(replicaId: string, { leaseId, renew, returned, recallAnswered, close }: ModelReport): { gone: boolean; recalled: string[] } {
+    sync(replicaId: string, { leaseId, renew, returned, recallAnswered, close }: ModelReport): boolean {
       const lease = leases.get(leaseId);
       const own = lease && lease.replicaId === replicaId && !lease.expired ? lease : undefined;
       if (own && close) end(own);
@@ -127,8 +127,13 @@ export function createMoneyModel() {
         if (recallAnswered) own.recall = own.recall === "none" ? "none" : "answered";
         if (renew) own.expired = false;
       }
-      const recalled = [...leases.values()].filter((each) => each.replicaId === replicaId && !each.expired && each.recall === "asked");
-      return { gone: !own || close, recalled: recalled.map(({ id }) => id).sort() };
+      return !own || close;
+    },
+
+    /** Leases of the replica whose idle money is wanted elsewhere. */
+    recalled(replicaId: string): string[] {
+      const asked = [...leases.values()].filter((each) => each.replicaId === replicaId && !each.expired && each.recall === "asked");
+      return asked.map(({ id }) => id).sort();
     },
 
     /** A batch at once: each request once, out of its lease, then out of what is available; the rest is the operator's loss. */

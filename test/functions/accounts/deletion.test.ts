@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { connect, type Sql } from "#shared/db.ts";
 import { hashKey } from "#shared/keys.ts";
-import { grantLeases } from "../../../functions/billing/queries.ts";
 import { findVerdicts } from "../../../functions/key-auth/queries.ts";
 import { settle } from "../../../functions/usage-record/queries.ts";
 import { addModel, postEvent, settlement } from "../../support/accounts.ts";
 import { type AccountsService, type Someone, startAccounts, tokenIn } from "../../support/accounts-service.ts";
+import { grantLeases } from "../../support/leases.ts";
 import { purgeOnce } from "../../support/purge.ts";
 
 let service: AccountsService;

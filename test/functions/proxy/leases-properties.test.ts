@@ -55,12 +55,11 @@ function createWorld(ways: Way[]) {
     endExpired();
     if (path === "/leases/grant") return { grants: requests.map((request: unknown) => grant(replicaId, request)) };
     const states = leases.map(({ leaseId, renew, returnMicro, recallAnswered, close }: any) => {
-      const { gone } = model.sync(replicaId, { leaseId, renew, returned: returnMicro, recallAnswered, close });
+      const gone = model.sync(replicaId, { leaseId, renew, returned: returnMicro, recallAnswered, close });
       if (renew && !gone) expiresAtMs.set(leaseId, clock.monotonicMs() + ttlMs);
       return { gone, ttlMs };
     });
-    const { recalled } = model.sync(replicaId, { leaseId: "", renew: false, returned: 0, recallAnswered: false, close: false });
-    return { leases: states, recalled };
+    return { leases: states, recalled: model.recalled(replicaId) };
   }
 
   const replicas = [0, 1, 2].map(() => {
