@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { filesThatHold, formsOf, formsOfBytes, formsOfId } from "../support/data-files.ts";
+import { filesThatHold, formsOf, formsOfId } from "../support/data-files.ts";
 import { addPerson, type Person } from "../support/persons.ts";
 import { purgeOnce } from "../support/purge.ts";
 import { type OwnDatabase, startOwnDatabase } from "../support/own-database.ts";
@@ -23,7 +23,7 @@ function formsOfPerson({ accountId, keyId, alias, words, keyHash }: Person): Rec
   const ofWords = Object.entries(words).map(([name, word]) => [name, formsOf(word)]);
   return {
     ...Object.fromEntries(ofWords),
-    keyHash: formsOfBytes(Buffer.from(keyHash, "hex")),
+    keyHash: formsOf(Buffer.from(keyHash, "hex")),
     accountId: formsOfId(accountId),
     keyId: formsOfId(keyId),
     alias: formsOfId(alias),
@@ -92,8 +92,8 @@ describe("the data files", () => {
     await analyze();
     await purgeOnce(db);
     await db.sql`checkpoint`;
-    const wanted = { name: formsOf(words.keyName), prefix: formsOf(words.keyPrefix), hash: formsOfBytes(Buffer.from(keyHash, "hex")), email: formsOf(words.email) };
-    const { email, ...gone } = await filesThatHold(db.dataDirectory, wanted);
+    const wanted = { name: formsOf(words.keyName), prefix: formsOf(words.keyPrefix), hash: formsOf(Buffer.from(keyHash, "hex")), email: formsOf(words.email) };
+    const { email, ...gone } = filesThatHold(db.dataDirectory, wanted);
     expect(gone).toEqual({ name: [], prefix: [], hash: [] });
     expect(email).not.toEqual([]);
     expect(await db.sql`select from accounts where id = ${accountId}`).toHaveLength(1);
@@ -107,8 +107,8 @@ describe("the data files", () => {
     const word = randomUUID();
     await db.sql`select pg_logical_emit_message(true, 'word', ${word})`;
     await db.sql`select pg_switch_wal()`;
-    expect((await filesThatHold(db.dataDirectory, { word: formsOf(word) })).word).not.toEqual([]);
+    expect(filesThatHold(db.dataDirectory, { word: formsOf(word) }).word).not.toEqual([]);
     await db.sql`checkpoint`;
-    expect((await filesThatHold(db.dataDirectory, { word: formsOf(word) })).word).toEqual([]);
+    expect(filesThatHold(db.dataDirectory, { word: formsOf(word) }).word).toEqual([]);
   }, 60_000);
 });
