@@ -111,7 +111,7 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   statement_runs: { none: ["month", "accounts_until"] },
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
   purge_steps: { none: ["run_id", "step", "live_days", "done"] },
-  person_rewrites: { none: ["part", "changed_xid"] },
+  rewrites: { none: ["file", "node", "changed_xid", "tried_by", "tries"] },
   migrations: { none: ["name", "digest", "applied_at"] },
 };
 

@@ -146,14 +146,29 @@ export async function forgetKeyUse(sql: Sql, runId: string, rowsMax: number): Pr
   return row!.forgotten;
 }
 
-/** The parts of persons in whose files bytes of deleted rows still lie. */
-export async function personParts(sql: Sql): Promise<string[]> {
-  const rows = await sql<{ name: string }[]>`select 'persons_' || part as name from person_rewrites order by part`;
-  return rows.map(({ name }) => name);
+/** The file that this run should write anew next, of those that something was deleted from; none was tried more often than that. */
+export async function takeRewrite(sql: Sql, runId: string, triesMax: number): Promise<string | undefined> {
+  const [row] = await sql<{ file: string | null }[]>`select take_rewrite(${runId}, ${triesMax}) as file`;
+  return row!.file ?? undefined;
 }
 
-/** Writes a part of persons anew; it stays listed when an old snapshot could still see what was deleted. */
-export async function rewritePersons(sql: Sql, runId: string, part: string): Promise<void> {
-  await sql`vacuum (full, freeze) ${sql(part)}`;
-  await sql`select note_person_rewrites(${runId})`;
+/** Writes a table, or a part or a slice of one, anew within this time, or not at all (57014). */
+export async function rewrite(sql: Sql, file: string, msMax: number): Promise<void> {
+  await sql`select set_config('statement_timeout', ${String(msMax)}, false)`;
+  try {
+    await sql`vacuum (full, freeze) ${sql(file)}`;
+  } finally {
+    await sql`reset statement_timeout`;
+  }
+}
+
+/** Forgets the files that have been written anew; answers how many this run has written, and how many are left. */
+export async function noteRewrites(sql: Sql, runId: string): Promise<{ done: number; remaining: number }> {
+  const [row] = await sql<{ done: number; remaining: number }[]>`select done, remaining from note_rewrites(${runId})`;
+  return row!;
+}
+
+/** Ends the segment of the write-ahead log that what was deleted is in: the next checkpoint removes it. */
+export async function endLogSegment(sql: Sql): Promise<void> {
+  await sql`select pg_switch_wal()`;
 }

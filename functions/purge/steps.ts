@@ -1,5 +1,6 @@
 /** The steps of a run, from the rows of the policy's retention data. Each does one bounded piece of work at a time. */
-import type { Sql } from "#shared/db.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { sqlState, type Sql } from "#shared/db.ts";
 import {
   type BackupWindowDays, emailChangeHours, erasureGraceDays, limitHours, liveLimitDays, purgeLeadHours, retention, type Retention,
   unverifiedDays,
@@ -7,7 +8,7 @@ import {
 import {
   bookSlice, closeLeases, closeUnverified, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims,
   deleteExpiredExports, deleteExpiredLogins, deleteExpiredTokens, dropDueSlice, eraseDueAccount, forgetKeyUse,
-  forgetUnconfirmedEmails, keepSlicesAhead, personParts, rewritePersons,
+  endLogSegment, forgetUnconfirmedEmails, keepSlicesAhead, noteRewrites, rewrite, takeRewrite,
 } from "./queries.ts";
 
 export interface Run {
@@ -31,6 +32,21 @@ export interface Step {
 /** Rows, or accounts with leases, of one transaction: a few milliseconds, so nobody waits for it. */
 const rowsMax = 1_000;
 
+/**
+ * Milliseconds for writing a file anew, waiting for its lock included: nobody who needs it waits for longer. Where it
+ * takes longer, nothing is done and the evidence says that something is left (infra/decisions/0017-erasure.md).
+ */
+const rewriteMsMax = 100;
+
+/** Milliseconds between two files: a call may need several. */
+const rewritePauseMs = 100;
+
+/** Times that one run tries a file. */
+const rewriteTriesMax = 3;
+
+/** `query_canceled`. */
+const queryCanceled = "57014";
+
 /** Slices that one run adds to the books: one ends every 4 hours, and summing them must leave time for what is due. */
 const bookedPerRunMax = 6;
 
@@ -47,7 +63,7 @@ export const destructiveSteps: Step[] = [
   { counts: "deleted", act: async ({ sql, runId }) => piece(await closeUnverified(sql, runId, unverifiedDays, rowsMax)) },
   ...retention.flatMap(stepFor),
   { counts: "deleted", act: async ({ sql, runId }) => piece(await forgetKeyUse(sql, runId, rowsMax)) },
-  { counts: "deleted", act: rewriteParts },
+  { counts: "deleted", act: rewriteFile },
 ];
 
 /** What lives as long as its account has no step of its own: it is erased with the account. */
@@ -106,12 +122,23 @@ async function eraseAccounts({ sql, runId }: Run): Promise<Piece> {
 }
 
 /**
- * DELETE leaves the bytes in the file: each part of persons that lost some is written anew without them. A part keeps
- * what an old snapshot could still see; writing it again is of no use before that snapshot has gone.
+ * DELETE leaves the bytes in the file: each file that lost some is written anew without them, one at a time, so that
+ * others pass between two. A file keeps what an old snapshot could still see; it stays listed until that has gone.
  */
-async function rewriteParts({ sql, runId }: Run): Promise<Piece> {
-  for (const part of await personParts(sql)) await rewritePersons(sql, runId, part);
-  return { done: 0, then: (await personParts(sql)).length > 0 ? "later" : "over" };
+async function rewriteFile({ sql, runId }: Run): Promise<Piece> {
+  const file = await takeRewrite(sql, runId, rewriteTriesMax);
+  if (file) await rewrite(sql, file, rewriteMsMax).catch(unlessTooLong);
+  const { done, remaining } = await noteRewrites(sql, runId);
+  if (file && remaining > 0) {
+    await delay(rewritePauseMs);
+    return { done: 0, then: "more" };
+  }
+  if (done > 0) await endLogSegment(sql);
+  return { done: 0, then: remaining > 0 ? "later" : "over" };
+}
+
+function unlessTooLong(thrown: unknown): void {
+  if (sqlState(thrown) !== queryCanceled) throw thrown;
 }
 
 /** A whole batch says that there may be more. */

@@ -28,5 +28,8 @@ alter schema public owner to epithre_owner;
 grant usage on schema public to epithre_key_auth, epithre_usage_record, epithre_billing, epithre_export,
   epithre_purge, epithre_admin, epithre_notify, epithre_reconcile, epithre_audit_seal, epithre_accounts;
 
+-- Purge ends the segment of the write-ahead log that still holds what it deleted.
+grant execute on function pg_switch_wal() to epithre_purge;
+
 -- What a migration creates is nobody's until a grant says otherwise.
 alter default privileges for role epithre_owner revoke execute on functions from public;

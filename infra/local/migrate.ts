@@ -87,6 +87,8 @@ export async function migrate(sql: OwnerSql): Promise<string[]> {
     if (await applyMigration(sql, name)) applied.push(name);
   }
   await ensureSlices(sql);
+  // What a migration has made is sampled until this says otherwise.
+  await sql`select stop_sampling()`;
   return applied;
 }
 

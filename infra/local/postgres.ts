@@ -92,6 +92,11 @@ const ourSettings = {
   wal_buffers: "16MB",
   min_wal_size: "80MB",
   max_wal_size: "1GB",
+  // What was erased is in the log as well. A checkpoint removes the segments that are over; taken for new ones, they would
+  // keep their bytes until these are full.
+  checkpoint_timeout: "5min",
+  wal_recycle: "off",
+  wal_init_zero: "on",
   // A query over 90 days of usage locks each of about 420 slices and their two indexes.
   max_locks_per_transaction: "256",
   // Every statement of ours takes less time than compiling it, or than starting workers for it.

@@ -1,10 +1,7 @@
-import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { addKey, openAccount } from "../support/accounts.ts";
-import { addClaim } from "../support/claims.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { addInvoices } from "../support/invoices.ts";
-import { addExport, addUsage, clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
+import { addPerson as addPersonTo } from "../support/persons.ts";
+import { clockThatEndsRuns, createPurge, purgeOnce } from "../support/purge.ts";
 
 let db: TestDatabase;
 let currentSlice: string;
@@ -16,37 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-interface Person {
-  accountId: string;
-  keyId: string;
-  alias: string;
-  /** Words that stand for the person wherever they are found: ids, address, name. */
-  traces: string[];
-}
-
-/** Somebody with a row in each table that can link to an account. */
-async function addPerson(usageEvents = 3): Promise<Person> {
-  const accountId = await openAccount(db.sql, 1_000_000);
-  const { keyId } = await addKey(db.sql, accountId);
-  const name = `Person ${randomBytes(8).toString("hex")}`;
-  const email = `${randomBytes(8).toString("hex")}@example.com`;
-  await db.sql`insert into persons (account_id, email, name) values (${accountId}, ${email}, ${name})`;
-  await db.sql`insert into outbox (account_id, template) values (${accountId}, 'welcome')`;
-  await db.sql`insert into account_tokens values (${randomBytes(32)}, ${accountId}, 'reset_password', now() + interval '1 hour')`;
-  await db.sql`insert into balance_alerts (account_id, threshold_micro) values (${accountId}, 1)`;
-  await db.sql`update balances set leased_micro = 70 where account_id = ${accountId}`;
-  await db.sql`
-    insert into leases (account_id, replica_id, granted_micro, expires_at)
-    values (${accountId}, ${randomUUID()}, 70, now() + interval '1 minute')
-  `;
-  await addClaim(db.sql, accountId, "1 hour");
-  await addInvoices(db.sql, accountId);
-  await addExport(db.sql, accountId, "1 hour");
-  await addUsage(db.sql, currentSlice, accountId, keyId, usageEvents);
-  const [row] = await db.sql<{ alias: string }[]>`select audit_alias as alias from accounts where id = ${accountId}`;
-  await db.sql`insert into audit_log (actor, action, subject_alias) values ('operator', 'account_suspended', ${row!.alias})`;
-  return { accountId, keyId, alias: row!.alias, traces: [accountId, keyId, name, email] };
-}
+const addPerson = (usageEvents = 3) => addPersonTo(db.sql, currentSlice, usageEvents);
 
 async function close(accountId: string, age: string): Promise<void> {
   await db.sql`update accounts set status = 'closed', closed_at = now() - ${age}::interval where id = ${accountId}`;
@@ -171,7 +138,7 @@ describe("purge()", () => {
     await purgeOnce(db);
     expect(await fileShows(part, name)).toBe(false);
     expect(await fileShows(partOfCorrected, formerName)).toBe(false);
-    expect(await db.sql`select from person_rewrites`).toEqual([]);
+    expect(await db.sql`select from rewrites`).toEqual([]);
   });
 
   test("comes back to a file in which an old snapshot still needs what was erased (right.delete)", async () => {

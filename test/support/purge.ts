@@ -12,7 +12,7 @@ export interface Purge {
   lines: LogLine[];
 }
 
-export function createPurge(db: TestDatabase, given: { backupWindowDays?: number; clock?: Clock } = {}): Purge {
+export function createPurge(db: Pick<TestDatabase, "urlFor">, given: { backupWindowDays?: number; clock?: Clock } = {}): Purge {
   const lines: LogLine[] = [];
   const handler = createHandler({
     open: () => connect({ url: db.urlFor("purge"), connections: 1 }),
@@ -31,7 +31,7 @@ export function createPurge(db: TestDatabase, given: { backupWindowDays?: number
 }
 
 /** One run of a purge of its own. */
-export async function purgeOnce(db: TestDatabase, given: Parameters<typeof createPurge>[1] = {}): Promise<Purge> {
+export async function purgeOnce(db: Pick<TestDatabase, "urlFor">, given: Parameters<typeof createPurge>[1] = {}): Promise<Purge> {
   const purge = createPurge(db, given);
   const { status, outcome } = await purge.run();
   if (status !== 200 || outcome !== "finished") throw new Error(`Purge answered ${status}, ${outcome}`);
