@@ -9,6 +9,7 @@ import { temporaryFolder } from "./support/temporary-folder.ts";
 
 const app = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
 const probeFile = join(app, "test/support/permission-probe.ts");
+const runtimeOptions = join(app, "shared/openfaas-node/node.config.json");
 const names = readdirSync(join(app, "functions"));
 const runtimes = ["node", "deno"] as const;
 const denied = { node: "ERR_ACCESS_DENIED", deno: "NotCapable" };
@@ -22,10 +23,8 @@ function permissionsOf(name: string) {
 /** The command that runs `file` with exactly the permissions that the function lists. */
 function commandOf(name: string, runtime: (typeof runtimes)[number], secretsFolder: string, file: string): string[] {
   const flags = permissionsOf(name)[runtime].map((flag) => flag.replaceAll("{app}", app).replaceAll("{secrets}", secretsFolder));
-  // Both warnings only say that there are permissions.
-  const quiet = ["--disable-warning=SecurityWarning", "--disable-warning=ExperimentalWarning"];
   return runtime === "node"
-    ? [process.execPath, "--permission", ...quiet, ...flags, file]
+    ? [process.execPath, "--permission", `--experimental-config-file=${runtimeOptions}`, ...flags, file]
     : ["deno", "run", "--no-prompt", ...flags, file];
 }
 
@@ -66,7 +65,7 @@ describe.each(runtimes)("with exactly its permissions under %s", (runtime) => {
 test("the probe looks around and leaves traces where nothing forbids it", async () => {
   const { outcomes, left } = await probe(() => [process.execPath, probeFile]);
   expect(new Set(Object.values(outcomes))).toEqual(new Set(["done"]));
-  expect(left.sort()).toEqual(["existing", "file", "folder", "link", "report", "shared memory", "worker"]);
+  expect(left.sort()).toEqual(["existing", "file", "folder", "heap snapshot", "link", "report", "shared memory", "worker"]);
 });
 
 /** Runs the probe, and says what it told and what is on the machine afterwards that was not before. */

@@ -24,7 +24,7 @@ const freeBytesMin = 300 * 1024 * 1024;
 const folderMode = 0o711;
 
 /** What the stack makes in the folder; `--fresh` removes these and Postgres's, and nothing else. */
-const ownEntries = ["secrets", "processes", "mail", "objects", "development-account.json"];
+const ownEntries = ["secrets", "processes", "mail", "objects", "canary", "development-account.json"];
 
 /** What the system refused, in words. */
 const refusals: Record<string, string> = {

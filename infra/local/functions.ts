@@ -43,9 +43,7 @@ async function describeFunction(name: string, definition: StackFunction, place: 
     command: [
       process.execPath,
       "--permission",
-      // Both only say that permissions are granted; which ones stands in permissions.json.
-      "--disable-warning=SecurityWarning",
-      "--disable-warning=ExperimentalWarning",
+      `--experimental-config-file=${join(place.appDir, "shared/openfaas-node/node.config.json")}`,
       ...(await permissionFlags(name, place.appDir, secretsFolder)),
       join(place.appDir, definition.handler, "main.ts"),
     ],

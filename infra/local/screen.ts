@@ -26,6 +26,7 @@ Epithre is ready, with ${backends}.
   Data         ${dataDir}
   Console      ${consoleUrl}
                npm run operator -- invite NAME --data ${dataDir} --console ${consoleUrl}
+  Canaries     npm run canary -- --data ${dataDir}
   OpenFaaS     faas-cli login --gateway ${url} --username ${admin.user} --password ${admin.password}
 
 Paste into a shell:

@@ -26,6 +26,8 @@ export interface SeedOptions {
   signal: AbortSignal;
 }
 
+export const developerEmail = "developer@example.com";
+
 /** Rupiah that a new account starts with. */
 const signupCreditRupiah = 100_000n;
 
@@ -124,9 +126,8 @@ async function enterDeveloper(options: SeedOptions, { kept, keep }: Memory): Pro
 
 /** Another address where the first is taken: by a start that ended before it could keep the account's id. */
 async function enterAccount(options: SeedOptions): Promise<string> {
-  for (const local of ["developer", `developer-${randomUUID()}`]) {
-    const person = { email: `${local}@example.com`, name: "Developer" };
-    const { isNew, answer } = await call(options, "/accounts", person, z.object({ accountId: z.string() }));
+  for (const email of [developerEmail, `developer-${randomUUID()}@example.com`]) {
+    const { isNew, answer } = await call(options, "/accounts", { email, name: "Developer" }, z.object({ accountId: z.string() }));
     if (isNew) return answer.accountId;
   }
   throw new Error("Cannot set up the stack: it refuses a new account; use --fresh");

@@ -5,6 +5,7 @@ import { flow } from "#shared/flow.ts";
 import { openSession, withDatabase } from "#infra/operators/operators.ts";
 import { makeReceiptKey, publicKeyOf } from "#infra/receipts/key.ts";
 import { type Backends, realBackends, simulatedBackends } from "./backends.ts";
+import { writeCanaryConfig } from "./canary-config.ts";
 import { startCron } from "./cron.ts";
 import { clearDataFolder, type DataFolder, endLeftProcesses, explainFileError, openDataFolder, processFolder } from "./data-folder.ts";
 import { prepareDatabase } from "./database.ts";
@@ -135,6 +136,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
   const operatorToken = await openOperatorSession(database.url, secrets);
   const seeding = { dataDir, adminUrl, operatorToken, models: backends.models, url: gateway.url, signal };
   const apiKey = await step("account, models and prices", () => seed(seeding));
+  await writeCanaryConfig({ dataDir, url: gateway.url, apiKey, databaseUrl: database.url, store, password, ports, functions: names });
   parts.adopt(startCron({ stack, gatewayUrl: gateway.url, completed: metrics.cronCompleted }), (one) => one.stop());
 
   return {

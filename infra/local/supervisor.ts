@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { createLogRing, eachLine, type LogRing } from "./log-ring.ts";
 
 export interface ProcessDefinition {
@@ -45,8 +46,8 @@ const readyTimeoutMs = 60_000;
 /** Milliseconds between asking a process to end and ending it: a stream that still runs is cut then. */
 export const stopTimeoutMs = 8_000;
 
-/** Core files hold memory, and memory holds content (content.none); only a shell can set this limit. */
-const withoutCoreFiles = 'ulimit -c 0; exec "$0" "$@"';
+/** Everything here starts as a function does in its image: without core files. */
+const startScript = fileURLToPath(new URL("../../shared/openfaas-node/start.sh", import.meta.url));
 
 /** Waits for the pipe that only our end closes, then ends the process; the pipe's other end dies with us. */
 const endWithUs = 'read -r _; kill -TERM "$0"; sleep 3; kill -KILL "$0"';
@@ -119,7 +120,7 @@ export function supervise(definition: ProcessDefinition): SupervisedProcess {
 }
 
 function launch({ name, command, folder, environment }: ProcessDefinition, log: LogRing): ChildProcess {
-  const child = spawn("/bin/sh", ["-c", withoutCoreFiles, ...command], {
+  const child = spawn("/bin/sh", [startScript, ...command], {
     cwd: folder,
     env: environment,
     stdio: ["ignore", "pipe", "pipe"],

@@ -21,6 +21,8 @@ const LanguageTemplate = z.strictObject({
   handler_folder: z.string(),
   mount_ssh: z.boolean().optional(),
 });
+/** What the image runs, with the Node that is installed here. */
+const command = (JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[]).map((word) => (word === "node" ? process.execPath : word));
 const { handler_folder: handlerFolder } = LanguageTemplate.parse(parse(readFileSync(join(template, "template.yml"), "utf8")));
 
 /** The build context as faas-cli lays it out (CreateBuildContext in go-sdk/builder/builder.go). */
@@ -53,6 +55,9 @@ async function buildImage(name: string, secretsFolder: string): Promise<string> 
   return app;
 }
 
+/** What holds for each function, whatever its permissions. */
+const nodeOptionsIn = (file: string) => (JSON.parse(readFileSync(file, "utf8")) as { nodeOptions: object }).nodeOptions;
+
 test("faas-cli finds the template where it looks, at ./template", () => {
   expect(realpathSync(join(root, "template"))).toBe(join(realpathSync(root), "infra/template"));
   expect(existsSync(join(template, handlerFolder, "main.ts"))).toBe(true);
@@ -60,16 +65,16 @@ test("faas-cli finds the template where it looks, at ./template", () => {
 
 test("the image runs as an unprivileged user that has a number, and denies what is not allowed", () => {
   expect(dockerfile).toMatch(/^USER [1-9]\d*:[1-9]\d*$/m);
-  expect(dockerfile).toMatch(/^CMD \["node", "--permission", /m);
+  expect(dockerfile).toMatch(/^CMD \["\/bin\/sh", "start.sh", "node", "--permission", /m);
 });
 
 test.each(Object.keys(stack.functions))("the bundle of %s starts alone, with its permissions, and ends with code 0 on SIGTERM", async (name) => {
   const secretsFolder = temporaryFolder();
   const app = await buildImage(name, secretsFolder);
-  const command = JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[];
-  const { health, code, lines } = await live(name, [process.execPath, ...command.slice(1)], secretsFolder, app);
+  const { health, code, lines } = await live(name, command, secretsFolder, app);
   expect({ health, code }).toEqual({ health: 200, code: 0 });
   expect(lines.map(({ at }) => at)).toEqual(["started", "draining", "stopped"]);
+  expect(nodeOptionsIn(join(app, "node.config.json"))).toEqual(nodeOptionsIn(join(root, "shared/openfaas-node/node.config.json")));
   // What a bundle still loads by itself, such as a thread's program, is a bundle too.
   const folder = join(app, "functions", name);
   const loaded = readFileSync(join(folder, "main.mjs"), "utf8").matchAll(/new URL\("\.\/([^"]+)", import\.meta\.url\)/g);
@@ -79,7 +84,6 @@ test.each(Object.keys(stack.functions))("the bundle of %s starts alone, with its
 test("the bundle of accounts hashes passwords in its thread", async () => {
   const secretsFolder = temporaryFolder();
   const app = await buildImage("accounts", secretsFolder);
-  const command = JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[];
-  const { answer } = await live("accounts", [process.execPath, ...command.slice(1)], secretsFolder, app, signUpSomeone);
+  const { answer } = await live("accounts", command, secretsFolder, app, signUpSomeone);
   expect(answer).toContain("the database does not");
 });

@@ -4,7 +4,9 @@
  */
 import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import inspector from "node:inspector";
 import process from "node:process";
+import { setHeapSnapshotNearHeapLimit, writeHeapSnapshot } from "node:v8";
 import { Worker } from "node:worker_threads";
 
 const [folder, sharedMemory] = process.argv.slice(2);
@@ -17,6 +19,9 @@ const attempts: Record<string, () => unknown> = {
   "a file in shared memory": () => writeFileSync(sharedMemory!, "x"),
   "a process": () => execFileSync("/bin/true"),
   "a diagnostic report": () => process.report.writeReport(`${folder}/report`),
+  "a heap snapshot": () => writeHeapSnapshot(`${folder}/heap snapshot`),
+  "a heap snapshot when memory ends": () => setHeapSnapshotNearHeapLimit(1),
+  "a door for debuggers": () => inspector.open(0, "127.0.0.1"),
   "a worker's file": () => workerWrites(),
   "a look at the machine's users": () => readFileSync("/etc/passwd"),
 };

@@ -2,7 +2,7 @@
  * Bundles one function for its image. Runs where the Dockerfile has put things: `functions` and `shared` as in the
  * repository, and beside them the main.ts of the function that is being built, which says its name.
  */
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { build } from "esbuild";
@@ -21,6 +21,7 @@ mkdirSync(target, { recursive: true });
 for (const program of programs) await bundle(program);
 // Folders beside the code are what it reads at run time, such as the dashboard's pages.
 for (const entry of entries) if (entry.isDirectory()) cpSync(join(source, entry.name), join(target, entry.name), { recursive: true });
+copyFileSync("shared/openfaas-node/start.sh", join(outFolder, "start.sh"));
 writeFileSync(join(outFolder, "main.mjs"), `import "./functions/${name}/main.mjs";\n`);
 writeFileSync(join(outFolder, "node.config.json"), `${JSON.stringify(nodeConfig(), null, 2)}\n`);
 
@@ -51,7 +52,7 @@ function bundled(program: string): string {
   return program.replace(/\.ts$/, ".mjs");
 }
 
-/** `--allow-fs-read=a` twice -> `"allow-fs-read": ["a", "a"]`, `--allow-net` -> `"allow-net": true`. */
+/** The runtime's options, and permissions: `--allow-fs-read=a` twice -> `"allow-fs-read": ["a", "a"]`, `--allow-net` -> `"allow-net": true`. */
 function nodeConfig() {
   const { node: flags } = JSON.parse(readFileSync(join(source, "permissions.json"), "utf8")) as { node: string[] };
   const permission: Record<string, true | string[]> = {};
@@ -60,6 +61,6 @@ function nodeConfig() {
     if (value === undefined) permission[option] = true;
     else permission[option] = [...((permission[option] ?? []) as string[]), value];
   }
-  // Both warnings only say that there are permissions.
-  return { nodeOptions: { "disable-warning": ["SecurityWarning", "ExperimentalWarning"] }, permission };
+  const { nodeOptions } = JSON.parse(readFileSync("shared/openfaas-node/node.config.json", "utf8")) as { nodeOptions: unknown };
+  return { nodeOptions, permission };
 }
