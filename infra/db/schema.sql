@@ -4,7 +4,7 @@
 create type abuse_signal as enum ('errors', 'left', 'rate_limit');
 create type account_status as enum ('active', 'suspended', 'closed');
 create type account_token_purpose as enum ('verify_email', 'reset_password', 'change_email', 'cancel_deletion');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused', 'throttle_lifted');
 create type audit_actor as enum ('operator', 'system', 'account');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
@@ -14,10 +14,10 @@ create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
-create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
+create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted', 'export_ready');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites', 'throttles');
 create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
@@ -591,6 +591,7 @@ create table usage_exports (
   link_hash bytea /* statistics 0 */,
   link_ends_at timestamp with time zone
 );
+CREATE TRIGGER usage_exports_end_mail AFTER DELETE ON usage_exports FOR EACH ROW EXECUTE FUNCTION forget_export_mail();
 alter table usage_exports add constraint usage_exports_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table usage_exports add constraint usage_exports_bytes_check CHECK ((bytes >= 0));
 alter table usage_exports add constraint usage_exports_etags_form CHECK ((array_to_string(etags, ','::text, '-'::text) ~ '^("?[0-9A-Za-z_.+/=-]{1,80}"?(,|$))*$'::text));
@@ -710,9 +711,10 @@ create function find_operator_credential(bytea) returns SETOF record language sq
 create function find_operator_invite(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9d1d8c3acec3
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
-create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 90f859b4ab90
+create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- b804d27fe50d
 create function forfeit_key(uuid,timestamp with time zone) returns uuid language sql set search_path=public, pg_temp; -- 72fade4b3433
 create function forget_audit_subject() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- e92ade965312
+create function forget_export_mail() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 9d71ec128732
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function forget_unconfirmed_emails(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 32c29c5ed20e
