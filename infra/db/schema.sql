@@ -18,7 +18,7 @@ create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 're
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
 create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites', 'throttles');
-create type rate_unit as enum ('requests', 'tokens');
+create type rate_unit as enum ('requests', 'tokens', 'throttle');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
@@ -548,6 +548,19 @@ create table statement_runs (
 alter table statement_runs add constraint statement_runs_month_begins CHECK ((EXTRACT(day FROM month) = (1)::numeric));
 alter table statement_runs add constraint statement_runs_pkey PRIMARY KEY (month);
 
+create table throttles (
+  account_id uuid not null,
+  signal abuse_signal not null,
+  requests_per_minute integer not null,
+  began_at timestamp with time zone not null default now(),
+  ends_at timestamp with time zone not null,
+  lifted boolean not null default false
+);
+alter table throttles add constraint throttles_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table throttles add constraint throttles_are_bounded CHECK (((ends_at > began_at) AND (ends_at <= (began_at + '1 day'::interval))));
+alter table throttles add constraint throttles_pkey PRIMARY KEY (account_id);
+alter table throttles add constraint throttles_requests_per_minute_check CHECK ((requests_per_minute > 0));
+
 create table usage_events (
   id uuid not null,
   account_id uuid not null,
@@ -607,6 +620,7 @@ create index usage_exports_account ON usage_exports USING btree (account_id, cre
 create index usage_exports_created ON usage_exports USING btree (created_at);
 create index usage_exports_turn ON usage_exports USING btree (turn_at) WHERE (state = ANY (ARRAY['queued'::usage_export_state, 'building'::usage_export_state]));
 
+create function abuse_signs(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language sql set search_path=public, pg_temp; -- 0778b99319d9
 create function account_ask_email(uuid,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7c92e1363ad5
 create function account_ask_mail(text,account_token_purpose) returns void language plpgsql security definer set search_path=public, pg_temp; -- cb832a039767
 create function account_change_key(uuid,uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 614c416116ce
@@ -647,11 +661,13 @@ create function admin_export_audit(date,date) returns SETOF record language plpg
 create function admin_find_accounts(text,uuid,text) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- b449314b9df3
 create function admin_find_invoices(integer,integer,uuid) returns SETOF invoices language plpgsql security definer set search_path=public, pg_temp; -- 7898ba23ed29
 create function admin_grant_signup_credit(uuid,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- d7d07c2470a3
-create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- dac2bf535aed
+create function admin_lift_throttle(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- f52ccc360024
+create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- ffb619b92983
 create function admin_list_audit_days(integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 6ff94f549602
 create function admin_list_engines() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 5e4e3acda73a
 create function admin_list_models(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- fe8bc61da654
 create function admin_list_purge_runs(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- a62212b85a08
+create function admin_list_throttles() returns SETOF throttles language sql security definer set search_path=public, pg_temp; -- 75d355bc613a
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
 create function admin_read_account(uuid) returns jsonb language plpgsql security definer set search_path=public, pg_temp; -- 18db6b7eecbe
 create function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 44150ee614ff
@@ -695,6 +711,7 @@ create function create_price_line(integer,text,image_quality,bigint) returns int
 create function delete_due_audit_days(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 900a8732e207
 create function delete_due_operators(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 722a334ad20d
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- bee2de1708ae
+create function delete_ended_throttles(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f11497e9b532
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function delete_expired_exports(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- e54c434388a2
 create function delete_expired_logins(uuid,purge_step,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8535291fe3d6
@@ -775,8 +792,9 @@ create function statement_months(uuid) returns SETOF date language sql security 
 create function statement_start(date) returns timestamp with time zone language sql; -- 4747f6801f9a
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- b34bbcd20c9a
 create function take_operator_challenge(bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- efb08bf7d903
-create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
+create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 4ded961144ae
 create function take_usage_export_turn() returns SETOF uuid language sql security definer set search_path=public, pg_temp; -- 559f3ff6d40e
+create function throttle_abusers(integer,integer,double precision,double precision,double precision,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 2608b723a834
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) returns TABLE(model text, requests bigint, prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, reasoning_tokens bigint, images bigint, cost_micro bigint) language sql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 6129e06470e9
 create function usage_is_whole_since(timestamp with time zone) returns boolean language sql set search_path=public, pg_temp; -- 8e8a1b64aa03
@@ -823,11 +841,13 @@ grant execute on function admin_export_audit(date,date) to epithre_admin;
 grant execute on function admin_find_accounts(text,uuid,text) to epithre_admin;
 grant execute on function admin_find_invoices(integer,integer,uuid) to epithre_admin;
 grant execute on function admin_grant_signup_credit(uuid,bigint) to epithre_admin;
+grant execute on function admin_lift_throttle(uuid) to epithre_admin;
 grant execute on function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) to epithre_admin;
 grant execute on function admin_list_audit_days(integer) to epithre_admin;
 grant execute on function admin_list_engines() to epithre_admin;
 grant execute on function admin_list_models(integer) to epithre_admin;
 grant execute on function admin_list_purge_runs(integer) to epithre_admin;
+grant execute on function admin_list_throttles() to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
 grant execute on function admin_read_account(uuid) to epithre_admin;
 grant execute on function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) to epithre_admin;
@@ -856,6 +876,7 @@ grant execute on function create_operator(text) to epithre_admin;
 grant execute on function delete_due_audit_days(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_operators(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
+grant execute on function delete_ended_throttles(uuid,integer) to epithre_purge;
 grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_exports(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_logins(uuid,purge_step,integer) to epithre_purge;
@@ -904,6 +925,7 @@ grant execute on function take_mail() to epithre_notify;
 grant execute on function take_operator_challenge(bytea) to epithre_admin;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
 grant execute on function take_usage_export_turn() to epithre_export;
+grant execute on function throttle_abusers(integer,integer,double precision,double precision,double precision,integer,integer,integer) to epithre_admin;
 grant execute on function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) to epithre_billing;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;
@@ -923,6 +945,7 @@ grant select on models to epithre_billing;
 grant select on models to epithre_export;
 grant select on person_rewrites to epithre_purge;
 grant select on prices to epithre_billing;
+grant select on throttles to epithre_key_auth;
 grant select on usage_events to epithre_export;
 grant select on usage_exports to epithre_export;
 
