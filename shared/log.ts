@@ -27,6 +27,7 @@ const Line = z.discriminatedUnion("at", [
   z.object({ at: z.literal("purge_skipped"), reason: z.enum(["running_elsewhere", "gap"]) }),
   z.object({ at: z.literal("audit_sealed"), rows: count, days: count }),
   z.object({ at: z.literal("audit_seal_skipped"), reason: z.enum(["running_elsewhere", "clock_in_doubt", "busy"]) }),
+  z.object({ at: z.literal("throttled"), accounts: count }),
   z.object({ at: z.literal("mail_sent"), messages: count }),
   z.object({ at: z.literal("mail_failed"), messages: count }),
   z.object({ at: z.literal("exports_run"), parts: count, ready: count, ended: count, removed: count, durationMs: count }),

@@ -57,6 +57,8 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
       "runs_until",
     ],
   },
+  // That an account is slowed down for an hour, and for which sign of abuse in its usage.
+  throttles: { "keep.usage": ["account_id", "signal", "requests_per_minute", "began_at", "ends_at", "lifted"] },
   // What a usage log as a file was asked for, how far it is built, and its link as SHA-256. The file itself is in the object
   // store under the row's id; export deletes what is there without a row, so it ends with the row. The store has no backups.
   usage_exports: {
@@ -246,6 +248,12 @@ export const retention = [
     limit: { amount: exportHours + purgeLeadHours, unit: "hours", since: "you ask for the file" },
     inBackups: "ids, days and sums of usage events, which keep.usage allows longer; the file itself is in no backup",
   },
+  {
+    // Admin itself forgets them when it looks for the next ones.
+    promise: "keep.usage", table: "throttles", time: "ends_at", how: "expire",
+    limit: { amount: purgeLeadHours, unit: "hours", since: "it ends" },
+    inBackups: "that an account was slowed down, which its usage events tell, and keep.usage allows those longer",
+  },
   { promise: null, table: "purge_runs", time: "started_at", how: "delete", limit: { amount: 365, unit: "days" } },
   { promise: "keep.account", table: "accounts", time: "closed_at", how: "erase", limit: limitOf("keep.account") },
   lifeOfAccount("keep.account", "persons"),
@@ -262,6 +270,7 @@ export const retention = [
   lifeOfAccount("keep.usage", "key_rates"),
   lifeOfAccount("keep.usage", "idempotency_claims"),
   lifeOfAccount("keep.usage", "usage_exports"),
+  lifeOfAccount("keep.usage", "throttles"),
 ] as const satisfies readonly Retention[];
 
 /** Days that the oldest backup goes back; `null` where there are none. */

@@ -213,6 +213,7 @@ describe("the database", () => {
       "export select usage_exports",
       "key_auth select accounts",
       "key_auth select api_keys",
+      "key_auth select throttles",
     ]);
   });
 

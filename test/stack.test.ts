@@ -54,9 +54,9 @@ describe("stack.yml", () => {
     }
   });
 
-  test("schedules export, purge, notify, reconcile and audit-seal with five fields of cron", () => {
+  test("schedules export, purge, admin, notify, reconcile and audit-seal with five fields of cron", () => {
     const scheduled = functions.filter(([, { annotations }]) => annotations.topic === "cron-function");
-    expect(scheduled.map(([name]) => name)).toEqual(["export", "purge", "notify", "reconcile", "audit-seal"]);
+    expect(scheduled.map(([name]) => name)).toEqual(["export", "purge", "admin", "notify", "reconcile", "audit-seal"]);
     for (const [, { annotations }] of scheduled) {
       expect(annotations.schedule).toMatch(/^([\d*/,-]+ ){4}[\d*/,-]+$/);
       expect(new Cron(annotations.schedule!, { paused: true }).nextRun()).not.toBeNull();

@@ -3,21 +3,26 @@ import type { z } from "zod";
 import type { DatabasePool } from "#shared/db-pool.ts";
 import { type Sql, sqlState } from "#shared/db.ts";
 import { EpithreError, type ErrorKind, errorResponse } from "#shared/errors.ts";
+import type { Log } from "#shared/log.ts";
 import { readJson } from "#shared/json-body.ts";
+import { createScheduledHandler } from "#shared/scheduled.ts";
 import { actAsOperator } from "./operator-queries.ts";
 import type { Refusal, Route, Settings } from "./route.ts";
 import { routes } from "./routes.ts";
 import { createSignIn, type SignInDeps } from "./sign-in.ts";
 import type { Console } from "./site.ts";
+import { createThrottling } from "./throttling.ts";
 import { digestOf } from "./tokens.ts";
 
 export interface Deps extends Omit<SignInDeps, "origin">, Settings {
   database: DatabasePool;
   console: Console;
+  log: Log;
 }
 
-export function createHandler({ database, relyingPartyId, console: pages, ...settings }: Deps): (request: Request) => Promise<Response> {
+export function createHandler({ database, relyingPartyId, console: pages, log, ...settings }: Deps): (request: Request) => Promise<Response> {
   const { origin } = new URL(settings.consoleUrl);
+  const scheduled = createScheduledHandler(createThrottling(database, log));
   const signIn = createSignIn({ database, origin, relyingPartyId });
 
   /** Does what was asked as the operator of this session, in one transaction: no action without knowing whose it is. */
@@ -37,6 +42,7 @@ export function createHandler({ database, relyingPartyId, console: pages, ...set
       const page = pages(request);
       if (page) return page;
       const { pathname } = new URL(request.url);
+      if (pathname === "/") return await scheduled(request);
       const open = Object.hasOwn(signIn, pathname) ? signIn[pathname] : undefined;
       const found = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
       if (!open && !found) throw new EpithreError("unknown_url", "Cannot find this route: see functions/admin/README.md for the ones there are");

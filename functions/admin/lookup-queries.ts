@@ -1,7 +1,7 @@
 /** SQL of what operators look at (infra/db/migrations/0058_lookups.sql, 0059_abuse.sql). What names a person leaves a row. */
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
-import type { abuseThresholds } from "./abuse.ts";
+import type { AbuseThresholds } from "./abuse.ts";
 import type { FindAccounts, ReadAudit } from "./schema.ts";
 
 export interface FoundAccount {
@@ -44,12 +44,44 @@ export interface AbuseSign {
   of: number;
 }
 
-export async function listAbuse(sql: Sql, thresholds: typeof abuseThresholds): Promise<AbuseSign[]> {
+export async function listAbuse(sql: Sql, thresholds: AbuseThresholds): Promise<AbuseSign[]> {
   const { minutes, callsMin, errorShare, leftShare, limitShare, limitedMinutesMin } = thresholds;
   return sql<AbuseSign[]>`
     select account_id as "accountId", status, signal, counted::float8 as counted, of_total::float8 as of
     from admin_list_abuse(${minutes}, ${callsMin}, ${errorShare}, ${leftShare}, ${limitShare}, ${limitedMinutesMin})
   `;
+}
+
+/** Throttles those who are beyond the thresholds, and forgets what has ended; answers how many it throttled. */
+export async function throttleAbusers(sql: Sql, thresholds: AbuseThresholds, throttle: { requestsPerMinute: number; minutes: number }): Promise<number> {
+  const { minutes, callsMin, errorShare, leftShare, limitShare, limitedMinutesMin } = thresholds;
+  const [row] = await sql<{ throttled: number }[]>`
+    select throttle_abusers(
+      ${minutes}, ${callsMin}, ${errorShare}, ${leftShare}, ${limitShare}, ${limitedMinutesMin}, ${throttle.requestsPerMinute}, ${throttle.minutes}
+    ) as throttled
+  `;
+  return row!.throttled;
+}
+
+export interface ThrottleRow {
+  accountId: string;
+  signal: AbuseSign["signal"];
+  requestsPerMinute: number;
+  beganAt: Date;
+  endsAt: Date;
+  lifted: boolean;
+}
+
+export async function listThrottles(sql: Sql): Promise<ThrottleRow[]> {
+  return sql<ThrottleRow[]>`
+    select
+      account_id as "accountId", signal, requests_per_minute as "requestsPerMinute", began_at as "beganAt", ends_at as "endsAt", lifted
+    from admin_list_throttles()
+  `;
+}
+
+export async function liftThrottle(sql: Sql, accountId: string): Promise<void> {
+  await sql`select admin_lift_throttle(${accountId})`;
 }
 
 export interface AuditEntry {

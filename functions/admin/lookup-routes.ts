@@ -1,6 +1,6 @@
 /** What operators look at: accounts, models and engines, signs of abuse, the audit log, the evidence of retention. */
 import type { z } from "zod";
-import { abuseSignals, abuseThresholds } from "./abuse.ts";
+import { abuseSignals, abuseThresholds, throttle, throttleThresholds } from "./abuse.ts";
 import { exportResponse } from "./audit-export.ts";
 import * as queries from "./lookup-queries.ts";
 import { type Route, route } from "./route.ts";
@@ -28,7 +28,12 @@ export const lookupRoutes: Record<string, Route<z.ZodType>> = {
     thresholds: abuseThresholds,
     signals: abuseSignals,
     accounts: await queries.listAbuse(sql, abuseThresholds),
+    throttling: { thresholds: throttleThresholds, ...throttle },
+    throttles: await queries.listThrottles(sql),
   })),
+  "/abuse/lift": route("lift throttle", NamedAccount, { missing: "the account has none that is in force" }, (sql, { accountId }) =>
+    queries.liftThrottle(sql, accountId),
+  ),
   "/audit": route("read audit log", ReadAudit, { malformed: "the log knows no such action" }, async (sql, asked) => {
     const rows = await queries.readAudit(sql, asked, auditRowsMax);
     const { at, id } = rows.at(-1) ?? {};

@@ -23,6 +23,7 @@ run(async () => {
     bodyBytesMax,
     handler: createHandler({
       database,
+      log,
       console: createConsole(await readFiles(new URL("./web/", import.meta.url))),
       consoleUrl: config.consoleUrl,
       relyingPartyId: config.relyingPartyId ?? new URL(config.consoleUrl).hostname,

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { Sql } from "#shared/db.ts";
 import type { SessionAnswer } from "#shared/sessions.ts";
-import type { ChangesAnswer, SlicesAnswer, SlicesRequest, Verdict } from "./schema.ts";
+import type { ChangesAnswer, SlicesAnswer, SlicesRequest, Throttle, Verdict } from "./schema.ts";
 import type { SessionClaims } from "./sessions.ts";
 
 /** Changes that one answer lists; with more, forgetting every verdict is cheaper than naming them. */
@@ -13,7 +13,7 @@ const cursorPattern = /^\d{1,19}$/;
 
 /** In the order of the hashes (lower-case hex); `null` where no live key has the hash. */
 export async function findVerdicts(sql: Sql, hashes: string[]): Promise<(Verdict | null)[]> {
-  const rows = await sql<({ hash: string } & Verdict)[]>`
+  const rows = await sql<({ hash: string; throttle: Throttle | null } & Omit<Verdict, "throttle">)[]>`
     select
       encode(k.hash, 'hex') as hash,
       k.id as "keyId",
@@ -24,14 +24,21 @@ export async function findVerdicts(sql: Sql, hashes: string[]): Promise<(Verdict
       floor(extract(epoch from k.expires_at) * 1000)::float8 as "expiresAtMs",
       k.requests_per_minute as "requestsPerMinute",
       k.tokens_per_minute as "tokensPerMinute",
-      k.monthly_budget_micro::text as "monthlyBudgetMicro"
+      k.monthly_budget_micro::text as "monthlyBudgetMicro",
+      case when t.account_id is not null then json_build_object(
+        'keyId', (select o.id from api_keys o where o.account_id = k.account_id order by o.id limit 1),
+        'requestsPerMinute', t.requests_per_minute,
+        'signal', t.signal,
+        'endsAtMs', floor(extract(epoch from t.ends_at) * 1000)
+      ) end as throttle
     from api_keys k
     join accounts a on a.id = k.account_id
+    left join throttles t on t.account_id = a.id and t.ends_at > now() and not t.lifted
     where k.hash = any (select decode(listed.hash, 'hex') from unnest(${hashes}::text[]) as listed (hash))
       and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > now())
   `;
-  const verdicts = new Map(rows.map(({ hash, ...verdict }) => [hash, verdict]));
+  const verdicts = new Map(rows.map(({ hash, throttle, ...verdict }) => [hash, throttle ? { ...verdict, throttle } : verdict]));
   return hashes.map((hash) => verdicts.get(hash) ?? null);
 }
 

@@ -8,6 +8,15 @@ export const verdictsPerCallMax = 256;
 /** SHA-256 of an API key, in lower-case hex: all that leaves the proxy of a key (sec.key). */
 export const KeyHash = z.string().regex(/^[0-9a-f]{64}$/);
 
+/** While the account shows signs of abuse: what all its keys together may ask for, counted as one key's limit. */
+export const Throttle = z.strictObject({
+  keyId: z.uuid(),
+  requestsPerMinute: z.int().positive(),
+  signal: z.enum(["errors", "left", "rate_limit"]),
+  endsAtMs: z.int(),
+});
+export type Throttle = z.output<typeof Throttle>;
+
 /** What a key may do. Limits are per key; `null` means none. The budget is a decimal string: it can exceed 2^53. */
 export const Verdict = z.strictObject({
   keyId: z.uuid(),
@@ -19,6 +28,7 @@ export const Verdict = z.strictObject({
   requestsPerMinute: z.int().positive().nullable(),
   tokensPerMinute: z.int().positive().nullable(),
   monthlyBudgetMicro: z.string().regex(/^\d+$/).nullable(),
+  throttle: Throttle.optional(),
 });
 export type Verdict = z.output<typeof Verdict>;
 
@@ -51,7 +61,7 @@ export const correctionsMax = 64;
 const units = z.int().min(0);
 
 /**
- * Slices of keys' limits. `first` is the least that is of use, `waiting` what waits for it, `ahead` what the replica
+ * Slices of keys' limits; `throttle` is the one that an account's keys share. `first` is the least that is of use, `waiting` what waits for it, `ahead` what the replica
  * would like beyond that. A correction says of what was taken so many seconds ago how much more (or, below zero, less)
  * was used.
  */
@@ -60,7 +70,7 @@ export const SlicesRequest = z.strictObject({
     .array(
       z.strictObject({
         keyId: z.uuid(),
-        unit: z.enum(["requests", "tokens"]),
+        unit: z.enum(["requests", "tokens", "throttle"]),
         first: units,
         waiting: units,
         ahead: units,

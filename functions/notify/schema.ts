@@ -16,6 +16,7 @@ export const mailTemplates = [
   "change_email",
   "email_change_asked",
   "account_deleted",
+  "export_ready",
 ] as const;
 export type MailTemplate = (typeof mailTemplates)[number];
 

@@ -2,6 +2,7 @@
  * The words of each mail, in Bahasa Indonesia and English. They hold no value of a person: not even the reader's name
  * is needed. Lines of at most 76 characters go out as they are.
  */
+import { exportHours } from "#shared/stored-data.ts";
 import type { About, MailTemplate } from "./schema.ts";
 
 export interface Words {
@@ -300,6 +301,28 @@ audit records that name nobody.
 
 If you change your mind, or if it was not you, open the account again by the
 link above within 7 days.
+
+Epithre
+`,
+  }),
+  export_ready: ({ link }) => ({
+    subject: "Berkas catatan pemakaian Anda sudah siap / Your usage log is ready",
+    text: `Halo,
+
+berkas catatan pemakaian yang Anda minta sudah siap diunduh. Masuklah ke
+dasbor untuk mengambilnya:
+
+${link}
+
+Berkas itu dihapus ${exportHours} jam setelah diminta.
+
+
+Hello,
+
+the file of your usage log that you asked for is ready. Log in to the
+dashboard by the link above to download it.
+
+The file is deleted ${exportHours} hours after it was asked for.
 
 Epithre
 `,

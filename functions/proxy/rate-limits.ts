@@ -1,5 +1,5 @@
 /**
- * Requests and tokens per minute of each key, over all replicas. Tokens are taken before a call by what it is likely to
+ * Requests and tokens per minute of each key, and of an account that is throttled, over all replicas. Tokens are taken before a call by what it is likely to
  * use, and put right when its use is known; nothing about use stays beyond two minutes.
  */
 import type { Clock } from "#shared/clock.ts";
@@ -7,6 +7,7 @@ import { EpithreError } from "#shared/errors.ts";
 import type { Verdict } from "../key-auth/schema.ts";
 import type { Rate, RateSlices } from "./rate-slices.ts";
 import type { FlatHeaders } from "./responses.ts";
+import { throttled, throttleRate } from "./throttle.ts";
 
 /** Tokens taken for one call. */
 export interface TokensTaken {
@@ -30,7 +31,8 @@ const noTokens: TokensTaken = { release() {} };
 
 export function createRateLimits({ slices, clock }: { slices: RateSlices; clock: Clock }): RateLimits {
   function headersOf(verdict: Verdict): FlatHeaders {
-    return [requestsOf(verdict), tokensOf(verdict)].flatMap((rate) => (rate ? lines(rate, slices.stateOf(rate)) : []));
+    const requests = verdict.throttle ? (throttleRate(verdict, clock.wallMs()) ?? requestsOf(verdict)) : requestsOf(verdict);
+    return [requests, tokensOf(verdict)].flatMap((rate) => (rate ? lines(rate, slices.stateOf(rate)) : []));
   }
 
   /** Throws when it is not taken; `waitMs` is what the slices have said. */
@@ -53,8 +55,18 @@ export function createRateLimits({ slices, clock }: { slices: RateSlices; clock:
     return typeof waitMs === "number" ? finish(waitMs) : waitMs.then(finish);
   }
 
+  /** The account's own rate comes first: what it refuses costs the key nothing. */
+  async function takeThrottled(verdict: Verdict, throttle: Rate): Promise<undefined> {
+    const waitMs = await slices.take(throttle, 1);
+    if (waitMs > 0) throw throttled(verdict.throttle!, waitMs, headerObject(headersOf(verdict)));
+    const rate = requestsOf(verdict);
+    return rate && take(verdict, rate, 1, () => undefined);
+  }
+
   return {
     takeRequest(verdict) {
+      const throttle = verdict.throttle && throttleRate(verdict, clock.wallMs());
+      if (throttle) return takeThrottled(verdict, throttle);
       const rate = requestsOf(verdict);
       return rate && take(verdict, rate, 1, () => undefined);
     },
@@ -86,12 +98,13 @@ function tokensOf({ keyId, tokensPerMinute }: Verdict): Rate | undefined {
 }
 
 function lines({ unit, perMinute }: Rate, { remaining, resetMs }: { remaining: number; resetMs: number }): FlatHeaders {
+  const what = unit === "throttle" ? "requests" : unit;
   return [
-    `x-ratelimit-limit-${unit}`,
+    `x-ratelimit-limit-${what}`,
     String(perMinute),
-    `x-ratelimit-remaining-${unit}`,
+    `x-ratelimit-remaining-${what}`,
     String(remaining),
-    `x-ratelimit-reset-${unit}`,
+    `x-ratelimit-reset-${what}`,
     formatSpan(resetMs),
   ];
 }

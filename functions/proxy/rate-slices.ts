@@ -30,7 +30,8 @@ const waitingMax = 2_000;
 
 export interface Rate {
   keyId: string;
-  unit: "requests" | "tokens";
+  /** `throttle`: requests of all keys of an account, counted with one of them. */
+  unit: "requests" | "tokens" | "throttle";
   perMinute: number;
 }
 
@@ -77,7 +78,8 @@ export interface RateSlicesDeps {
 }
 
 export function createRateSlices({ keyAuth, clock }: RateSlicesDeps): RateSlices {
-  const meters = { requests: new Map<string, Meter>(), tokens: new Map<string, Meter>() };
+  const meters = { requests: new Map<string, Meter>(), tokens: new Map<string, Meter>(), throttle: new Map<string, Meter>() };
+  const allMeters = () => Object.values(meters).flatMap((each) => [...each.values()]);
   let asking: Meter[] = [];
   const calls = new Set<Promise<void>>();
   let timer: NodeJS.Timeout | undefined;
@@ -224,7 +226,7 @@ export function createRateSlices({ keyAuth, clock }: RateSlicesDeps): RateSlices
 
   function report(): void {
     const nowMs = clock.monotonicMs();
-    for (const meter of [...meters.requests.values(), ...meters.tokens.values()]) {
+    for (const meter of allMeters()) {
       if (meter.left > 0 && nowMs - meter.grantedAtMs >= sliceMs) giveBackSlice(meter);
       if (meter.corrections.size > 0) ask(meter);
       else if (isIdle(meter, nowMs)) meters[meter.rate.unit].delete(meter.rate.keyId);
@@ -273,7 +275,7 @@ export function createRateSlices({ keyAuth, clock }: RateSlicesDeps): RateSlices
     },
     async close() {
       clearTimeout(timer);
-      for (const meter of [...meters.requests.values(), ...meters.tokens.values()]) {
+      for (const meter of allMeters()) {
         giveBackSlice(meter);
         if (meter.corrections.size > 0) ask(meter);
       }

@@ -109,6 +109,12 @@ export async function deleteExpiredExports(sql: Sql, runId: string, { liveHours,
   return row!.deleted;
 }
 
+/** Deletes up to `rowsMax` throttles that have ended; answers how many. */
+export async function deleteEndedThrottles(sql: Sql, runId: string, rowsMax: number): Promise<number> {
+  const [row] = await sql<{ deleted: number }[]>`select delete_ended_throttles(${runId}, ${rowsMax}) as deleted`;
+  return row!.deleted;
+}
+
 /** Deletes up to `rowsMax` tokens that have expired; answers how many. */
 export async function deleteExpiredTokens(sql: Sql, runId: string, rowsMax: number): Promise<number> {
   const [row] = await sql<{ deleted: number }[]>`select delete_expired_tokens(${runId}, ${rowsMax}) as deleted`;

@@ -6,7 +6,7 @@ import {
   unverifiedDays,
 } from "#shared/stored-data.ts";
 import {
-  bookSlice, closeLeases, closeUnverified, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteExpiredClaims,
+  bookSlice, closeLeases, closeUnverified, deleteDueAuditDays, deleteDueOperators, deleteDueRows, deleteEndedThrottles, deleteExpiredClaims,
   deleteExpiredExports, deleteExpiredLogins, deleteExpiredTokens, dropDueSlice, eraseDueAccount, forgetKeyUse,
   endLogSegment, forgetUnconfirmedEmails, keepSlicesAhead, noteRewrites, rewrite, takeRewrite,
 } from "./queries.ts";
@@ -109,6 +109,8 @@ async function expire({ table, limit }: Retention, { sql, runId }: Run): Promise
       return piece(await deleteExpiredExports(sql, runId, hours, rowsMax));
     case "account_tokens":
       return piece(await deleteExpiredTokens(sql, runId, rowsMax));
+    case "throttles":
+      return piece(await deleteEndedThrottles(sql, runId, rowsMax));
     case "persons":
       return piece(await forgetUnconfirmedEmails(sql, runId, emailChangeHours, rowsMax));
     default:

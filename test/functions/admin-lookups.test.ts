@@ -5,7 +5,7 @@ import { hashKey } from "#shared/keys.ts";
 import { createReceiptSigner } from "#shared/receipts.ts";
 import { checkLog } from "#infra/audit/check.ts";
 import { makeReceiptKey } from "#infra/receipts/key.ts";
-import { abuseThresholds } from "../../functions/admin/abuse.ts";
+import { abuseThresholds, throttle, throttleThresholds } from "../../functions/admin/abuse.ts";
 import { routes } from "../../functions/admin/routes.ts";
 import { createHandler as createSeal } from "../../functions/audit-seal/handler.ts";
 import { addModel } from "../support/accounts.ts";
@@ -59,6 +59,12 @@ async function addCalls(accountId: string, keyId: string, count: number, status:
   `;
 }
 
+async function addThrottle(accountId: string): Promise<void> {
+  await admin.db.sql`
+    insert into throttles (account_id, signal, requests_per_minute, ends_at) values (${accountId}, 'left', 10, now() + interval '1 hour')
+  `;
+}
+
 describe("each route of admin", () => {
   /** These name nobody, and are read without a row. */
   const readsNobody = ["/models/list", "/books", "/reconciliation", "/operators", "/audit/days", "/purge/runs"];
@@ -89,6 +95,11 @@ describe("each route of admin", () => {
       return {};
     },
     "/abuse": async () => ({}),
+    "/abuse/lift": async () => {
+      const { accountId } = await newPerson();
+      await addThrottle(accountId);
+      return { accountId };
+    },
     "/audit": async () => ({}),
     "/audit/export": async () => ({}),
     "/operators/create": async () => ({ name: `o${randomUUID().slice(0, 8)}` }),
@@ -248,6 +259,89 @@ describe("signs of abuse", () => {
     expect(await signsOf(accountId)).toEqual([
       { accountId, status: "active", signal: "rate_limit", counted: limitedMinutesMin, of: abuseThresholds.minutes },
     ]);
+  });
+});
+
+describe("throttling", () => {
+  const { callsMin, errorShare, minutes } = throttleThresholds;
+  const refusedOf = (calls: number) => Math.ceil(calls * errorShare);
+  /** As the schedule calls: without a session. */
+  const run = async () => (await admin.post("/", {}, { session: false })).body.throttled as number;
+  const throttlesOf = async (accountId: string) =>
+    (await admin.post("/abuse")).body.throttles.filter((row: { accountId: string }) => row.accountId === accountId);
+
+  async function personWith(calls: number, refused: number, status = 400, minutesAgo = 1) {
+    const { accountId } = await newPerson();
+    const { keyId } = await newKey(accountId);
+    await addCalls(accountId, keyId, refused, status, [minutesAgo]);
+    await addCalls(accountId, keyId, calls - refused, 200, [minutesAgo]);
+    return accountId;
+  }
+
+  test("slows down who is at the thresholds, for a bounded time and for the worse of two signs, and nobody below (use.usage)", async () => {
+    const bystanders = [
+      await personWith(callsMin, refusedOf(callsMin) - 1),
+      await personWith(callsMin - 1, callsMin - 1),
+      await personWith(callsMin, callsMin, 503),
+      await personWith(callsMin, callsMin, 400, minutes + 1),
+    ];
+    const suspended = await personWith(callsMin, callsMin);
+    await admin.post("/accounts/suspend", { accountId: suspended });
+    const [refusing, leaving] = [await personWith(callsMin, refusedOf(callsMin)), await personWith(callsMin, callsMin, 499)];
+    const rows = await rowsOf(async () => expect(await run()).toBe(2));
+    expect(rows).toEqual([]);
+    for (const accountId of [...bystanders, suspended]) expect(await throttlesOf(accountId)).toEqual([]);
+    for (const [accountId, signal] of [[refusing, "errors"], [leaving, "left"]] as const) {
+      const [row] = await throttlesOf(accountId);
+      expect(row).toMatchObject({ signal, requestsPerMinute: throttle.requestsPerMinute, lifted: false });
+      expect(Date.parse(row.endsAt) - Date.parse(row.beganAt)).toBe(throttle.minutes * 60_000);
+    }
+    const before = await throttlesOf(refusing);
+    expect(await run()).toBe(0);
+    expect(await throttlesOf(refusing)).toEqual(before);
+  });
+
+  test("leaves a key at its own rate limit alone", async () => {
+    const { accountId } = await newPerson();
+    const { keyId } = await newKey(accountId, { requestsPerMinute: 30 });
+    await addCalls(accountId, keyId, 30, 200, Array.from({ length: minutes - 1 }, (_, index) => index + 1));
+    await run();
+    expect(await throttlesOf(accountId)).toEqual([]);
+  });
+
+  test("is lifted by an operator, in the audit log, and does not begin again for what was seen before (keep.audit)", async () => {
+    const accountId = await personWith(callsMin, callsMin);
+    await run();
+    const rows = await rowsOf(async () => expect((await admin.post("/abuse/lift", { accountId })).status).toBe(200));
+    expect(rows).toEqual([{ action: "throttle_lifted", actor: "operator", operatorId: admin.operatorId, accountId }]);
+    expect(await run()).toBe(0);
+    expect(await throttlesOf(accountId)).toMatchObject([{ lifted: true }]);
+    expect((await admin.post("/abuse/lift", { accountId })).status).toBe(404);
+  });
+
+  test("ends by itself, leaves nothing, and begins again for what comes after (keep.usage)", async () => {
+    const { accountId } = await newPerson();
+    await addThrottle(accountId);
+    await admin.db.sql`update throttles set began_at = now() - interval '1 hour', ends_at = now() where account_id = ${accountId}`;
+    expect(await throttlesOf(accountId)).toEqual([]);
+    expect((await admin.post("/abuse/lift", { accountId })).status).toBe(404);
+    await run();
+    expect(await admin.db.sql`select from throttles where account_id = ${accountId}`).toHaveLength(0);
+    const { keyId } = await newKey(accountId);
+    await addCalls(accountId, keyId, callsMin, 400);
+    await run();
+    expect(await throttlesOf(accountId)).toHaveLength(1);
+  });
+
+  test("is one at a time, and is what its role may do only by the function (use.account)", async () => {
+    const accountId = await personWith(callsMin, callsMin);
+    const runs = await Promise.all([run(), run(), run()]);
+    expect(runs.reduce((sum, throttled) => sum + throttled, 0)).toBe(1);
+    expect(await throttlesOf(accountId)).toHaveLength(1);
+    const sql = connect({ url: admin.db.urlFor("admin"), connections: 1 });
+    await expect(sql`select from throttles`).rejects.toMatchObject({ code: "42501" });
+    await expect(sql`insert into throttles (account_id, signal, requests_per_minute, ends_at) values (${accountId}, 'left', 1, now())`).rejects.toMatchObject({ code: "42501" });
+    await sql.end();
   });
 });
 

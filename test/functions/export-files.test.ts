@@ -31,6 +31,7 @@ const day = (offset: number) => new Date(firstDayMs + offset * dayMs).toISOStrin
 const keySet = async () => (await (await fetch(`${running.url}/.well-known/epithre-receipt-keys.json`)).json()) as unknown;
 /** The names of all that lies in the store, whole and unfinished. */
 const stored = () => ["objects", "uploads"].flatMap((name) => readdirSync(join(running.storeFolder, name)));
+const mailAbout = (id: string) => running.db.sql`select template, account_id as "accountId" from outbox where object_id = ${id}`;
 const csvOf = async (person: Person, query = "") => (await running.ask(person, `/v1/usage.csv?${query}`)).text();
 
 async function personWith(events: number): Promise<Person & { ids: string[] }> {
@@ -138,6 +139,7 @@ describe("building", () => {
         expect(await verifyReceipt({ receipt: await files.receipt(person, id), csv: expected, keys: await keySet() })).toMatchObject({ code: 0 });
         expect(stored()).toEqual([encodeURIComponent(`usage-exports/${id}`)]);
         expect(await running.db.sql`select restarts from usage_exports`).toEqual([{ restarts: 0 }]);
+        expect(await mailAbout(id)).toEqual([{ template: "export_ready", accountId: person.accountId }]);
         await running.db.sql`delete from usage_exports`;
         await files.build();
         if (!died) break;
@@ -214,6 +216,36 @@ describe("building", () => {
     const handler = running.handlerWith({});
     expect((await handler(new Request("http://export/", { method: "GET" }))).status).toBe(405);
     expect(await (await handler(new Request("http://export/", { method: "POST" }))).json()).toEqual({ parts: 0, ready: 0, ended: 0, removed: 0 });
+  });
+});
+
+describe("mail that a file is ready", () => {
+  test("waits for it, comes once, and not for a file that could not be built (right.export)", async () => {
+    const person = await personWith(2 * pageRows);
+    const { id } = await files.ask(person);
+    await files.build(running.buildWith({ store: dyingStore(running.store, 3, "after").store, partBytes: onePage })).catch(() => {});
+    expect(await mailAbout(id)).toEqual([]);
+    await files.build();
+    await files.build();
+    expect(await mailAbout(id)).toHaveLength(1);
+
+    const failed = await files.ask(await personWith(1));
+    await running.db.sql`update usage_exports set state = 'failed' where id = ${failed.id}`;
+    await files.build();
+    expect(await mailAbout(failed.id)).toEqual([]);
+  });
+
+  test("goes with the file, whoever ends it", async () => {
+    const [over, forgotten] = [await personWith(1), await personWith(1)];
+    const ids = [(await files.ask(over)).id, (await files.ask(forgotten)).id];
+    await files.build();
+    expect((await Promise.all(ids.map(mailAbout))).flat()).toHaveLength(2);
+    await running.db.sql`update usage_exports set created_at = now() - interval '24 hours' where account_id = ${over.accountId}`;
+    await files.build();
+    expect((await Promise.all(ids.map(mailAbout))).map((mails) => mails.length)).toEqual([0, 1]);
+    await running.db.sql`update usage_exports set created_at = now() - interval '25 hours'`;
+    await purgeOnce(running.db);
+    expect((await Promise.all(ids.map(mailAbout))).flat()).toEqual([]);
   });
 });
 

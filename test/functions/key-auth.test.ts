@@ -65,6 +65,28 @@ describe("findVerdicts()", () => {
   });
 });
 
+describe("a throttle", () => {
+  test("is in the verdict about each key of its account while it is in force, and the feed names the account (use.usage)", async () => {
+    const [accountId, other] = [await openAccount(owner), await openAccount(owner)];
+    const [oldest, newest, bystander] = [await addKey(owner, accountId), await addKey(owner, accountId), await addKey(owner, other)];
+    await owner`
+      insert into throttles (account_id, signal, requests_per_minute, began_at, ends_at)
+      values (${accountId}, 'left', 3, '2126-01-02T03:00:00Z', '2126-01-02T03:04:05.678Z')
+    `;
+    const throttle = { keyId: oldest.keyId, requestsPerMinute: 3, signal: "left", endsAtMs: Date.parse("2126-01-02T03:04:05.678Z") };
+    for (const { hash } of [oldest, newest]) expect(Verdict.parse(await verdictOf(hash)).throttle).toEqual(throttle);
+    expect(await verdictOf(bystander.hash)).not.toHaveProperty("throttle");
+
+    const poll = follow(await startCursor());
+    await poll();
+    await owner`select admin_lift_throttle(${accountId})`;
+    expect((await poll()).accounts).toContainEqual({ accountId, status: "active" });
+    expect(await verdictOf(newest.hash)).not.toHaveProperty("throttle");
+    await owner`update throttles set lifted = false, began_at = now() - interval '1 hour', ends_at = now() where account_id = ${accountId}`;
+    expect(await verdictOf(newest.hash)).not.toHaveProperty("throttle");
+  });
+});
+
 /** Follows the feed as a proxy does. */
 function follow(from: string) {
   let cursor = from;

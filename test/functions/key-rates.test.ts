@@ -25,7 +25,7 @@ async function newKey(requestsPerMinute: number | null, tokensPerMinute: number 
 }
 
 interface Ask {
-  unit?: "requests" | "tokens";
+  unit?: "requests" | "tokens" | "throttle";
   first?: number;
   waiting?: number;
   ahead?: number;
@@ -176,6 +176,21 @@ describe("take_rates()", () => {
       { numRuns: 150 },
     );
   }, 60_000);
+});
+
+describe("a throttle", () => {
+  test("grants all keys of an account together its requests, beside what each has itself, and none once it is lifted (use.usage)", async () => {
+    const keyId = await newKey(30);
+    const [key] = await owner<{ accountId: string }[]>`select account_id as "accountId" from api_keys where id = ${keyId}`;
+    await owner`insert into throttles (account_id, signal, requests_per_minute, ends_at) values (${key!.accountId}, 'errors', 5, now() + interval '1 hour')`;
+    const granted = async (unit: "throttle" | "requests") =>
+      (await Promise.all(Array.from({ length: 40 }, () => take(keyId, { unit })))).reduce((sum, slice) => sum + slice.granted, 0);
+    expect([await granted("throttle"), await granted("requests")]).toEqual([5, 30]);
+    await pass(keyId, 61);
+    expect(await granted("throttle")).toBe(5);
+    await owner`select admin_lift_throttle(${key!.accountId})`;
+    expect(await granted("throttle")).toBe(40);
+  });
 });
 
 describe("forget_idle_rates()", () => {

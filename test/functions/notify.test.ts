@@ -4,6 +4,7 @@ import { connect, type Sql } from "#shared/db.ts";
 import { createLog } from "#shared/log.ts";
 import { createMailer, type Mailer } from "#shared/mail.ts";
 import { createHandler } from "../../functions/notify/handler.ts";
+import { templates } from "../../functions/notify/templates.ts";
 import { mailTemplates } from "../../functions/notify/schema.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { type Relay, startRelay, type Taken } from "../support/relay.ts";
@@ -222,6 +223,13 @@ describe("notify()", () => {
     const [row] = await db.sql<{ names: string[] }[]>`select enum_range(null::mail_template)::text[] as names`;
     expect([...mailTemplates]).toEqual(row!.names);
   });
+});
+
+test("mail that a file is ready leads to the dashboard, and names no file (right.export)", () => {
+  const link = "https://epithre.example/dashboard/";
+  const { text } = templates.export_ready({ objectId: randomUUID(), month: null, model: null, retiresOn: null, link });
+  expect(text.match(/https?:\S+/g)).toEqual([link]);
+  expect(text).not.toMatch(/[0-9a-f]{8}-|usage\/exports|[^\n]{77}/);
 });
 
 describe("createMailer()", () => {

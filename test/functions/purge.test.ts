@@ -113,6 +113,17 @@ describe("purge()", () => {
     expect(await db.sql`select live_days, done from purge_steps where step = 'idempotency_claims' and done > 0`).toEqual([{ live_days: 2, done: 1n }]);
   });
 
+  test("deletes throttles that have ended, also with backups, and none that are in force (keep.usage)", async () => {
+    const [due, young] = [await openAccount(db.sql), await openAccount(db.sql)];
+    await db.sql`
+      insert into throttles (account_id, signal, requests_per_minute, began_at, ends_at) values
+        (${due}, 'left', 10, now() - interval '1 hour', now()), (${young}, 'left', 10, now(), now() + interval '1 minute')
+    `;
+    await purgeOnce(db, { backupWindowDays: 7 });
+    expect([await exists("throttles", "account_id", due), await exists("throttles", "account_id", young)]).toEqual([false, true]);
+    expect(await db.sql`select done from purge_steps where step = 'throttles' and done > 0`).toEqual([{ done: 1n }]);
+  });
+
   test("deletes usage_exports that export has forgotten, also with backups, and no younger one (keep.usage)", async () => {
     const [due, young] = [await addExport(db.sql, account, "24 hours"), await addExport(db.sql, account, "23 hours 59 minutes")];
     const { lines } = await purgeOnce(db, { backupWindowDays: 7 });
@@ -307,7 +318,7 @@ describe("purge()", () => {
 
   test("may do nothing else: its role reads no row, deletes none, and cannot shorten a limit (use.account, use.usage)", async () => {
     const sql = connect({ url: db.urlFor("purge"), connections: 1 });
-    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs", "idempotency_claims", "usage_exports"];
+    const tables = ["accounts", "persons", "api_keys", "usage_events", "billing_events", "balances", "audit_log", "outbox", "purge_runs", "idempotency_claims", "usage_exports", "throttles"];
     for (const table of tables) {
       await expect(sql`select from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });
       await expect(sql`delete from ${sql(table)}`).rejects.toMatchObject({ code: "42501" });

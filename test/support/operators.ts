@@ -12,6 +12,7 @@ export const adminSettings = {
   retirementNoticeDays: 30,
   signupCredit: { micro: 25_000_000_000n, after: "operator" },
   console: () => undefined,
+  log: () => {},
 } as const;
 
 /** The token of a new session. */
@@ -35,8 +36,8 @@ export async function startAdmin() {
   return {
     db,
     operatorId: operator!.id,
-    async post(path: string, body: object = {}): Promise<AdminAnswer> {
-      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    async post(path: string, body: object = {}, { session = true } = {}): Promise<AdminAnswer> {
+      const headers = { ...(session ? { authorization: `Bearer ${token}` } : {}), "content-type": "application/json" };
       const response = await handler(new Request(`http://admin${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
       const text = await response.text();
       return { status: response.status, text, body: text.startsWith("{") && !text.includes("\n") ? JSON.parse(text) : undefined };

@@ -54,7 +54,7 @@ export async function startProxy(settings: ProxySettings = {}) {
     /** Events as usage-record would have stored them. */
     events: [] as Settlement[],
     /** What has been used of the key's limits. */
-    used: { requests: 0, tokens: 0 },
+    used: { requests: 0, tokens: 0, throttle: 0 },
     /** What usage-record was asked about Idempotency-Keys, and what it says next; then that the request may run. */
     claims: [] as ClaimRequest[],
     claimAnswers: [] as (ClaimAnswer | Error)[],
@@ -83,7 +83,8 @@ export async function startProxy(settings: ProxySettings = {}) {
     "/verdicts": ({ hashes }) => ({ verdicts: hashes.map((hash: string) => (hash === hashKey(key) ? verdict : null)) }),
     "/slices": ({ slices: asked }: SlicesAsked) => ({
       slices: asked.map(({ unit, first, waiting, corrections }) => {
-        const limit = (unit === "requests" ? verdict.requestsPerMinute : verdict.tokensPerMinute)!;
+        const limits = { requests: verdict.requestsPerMinute, tokens: verdict.tokensPerMinute, throttle: verdict.throttle?.requestsPerMinute };
+        const limit = limits[unit]!;
         for (const { amount } of corrections) state.used[unit] += amount;
         const granted = first > limit - state.used[unit] ? 0 : Math.min(waiting, limit - state.used[unit]);
         state.used[unit] += granted;

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
@@ -317,6 +318,38 @@ describe("limits", () => {
     expect(third.headers.get("x-ratelimit-remaining-requests")).toBe("0");
     expect(third.headers.get("x-ratelimit-reset-requests")).toBe("1m1s");
     expect(third.headers.get("x-ratelimit-limit-tokens")).toBe("1000");
+  });
+
+  test("an account that is throttled is told why and until when, in the headers too, and its key's own limit still counts (use.usage)", async () => {
+    const endsAtMs = Date.now() + 60_000;
+    const throttle = { keyId: randomUUID(), requestsPerMinute: 2, signal: "left", endsAtMs } as const;
+    await start({ verdict: { requestsPerMinute: 100, throttle } });
+    const first = await proxy.post(path, chat("x"));
+    expect([first.status, first.headers.get("x-ratelimit-limit-requests")]).toEqual([200, "2"]);
+    await proxy.post(path, chat("x"));
+    expect(proxy.state.used).toMatchObject({ requests: 2, throttle: 2 });
+    const third = await proxy.post(path, chat("x"));
+    expect(third.headers.get("retry-after")).toBe("30");
+    const until = new Date(endsAtMs).toISOString().slice(0, 19);
+    const { message, ...error } = await errorOf(third);
+    expect(error).toMatchObject({ status: 429, type: "rate_limit_error", code: "rate_limit_exceeded" });
+    expect(message).toContain(`limited to 2 requests a minute until ${until}Z, for most of its calls were left before their end`);
+    expect(proxy.state.used.requests).toBe(2);
+    expect(proxy.engine.counts().total.requests).toBe(2);
+  });
+
+  test("a throttle ends by itself, at the time that the verdict names", async () => {
+    const throttle = { keyId: randomUUID(), requestsPerMinute: 1, signal: "errors", endsAtMs: Date.now() + 1_000 } as const;
+    await start({ verdict: { throttle } });
+    await proxy.post(path, chat("x"));
+    expect((await proxy.post(path, chat("x"))).status).toBe(429);
+    const answer = await waitFor("the end of the throttle", async () => {
+      const response = await proxy.post(path, chat("x"));
+      return response.status === 200 && response;
+    });
+    expect(Date.now()).toBeGreaterThanOrEqual(throttle.endsAtMs);
+    expect(answer.headers.has("x-ratelimit-limit-requests")).toBe(false);
+    expect(proxy.state.used).toMatchObject({ requests: 0, throttle: 1 });
   });
 
   test("a key's tokens per minute are taken before a call, and put right by what it used", async () => {
