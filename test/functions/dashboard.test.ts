@@ -1,13 +1,14 @@
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { languages } from "#shared/languages.ts";
 import { policy as promises, type PolicyRow } from "#shared/policy.ts";
+import { indonesian } from "#shared/policy-indonesian.ts";
+import { policyTexts, sentencesOf } from "#shared/policy-texts.ts";
 import { publicRoute } from "#infra/local/routes.ts";
 import { systemClock } from "#shared/clock.ts";
 import { createBillingPages } from "../../functions/billing/public.ts";
 import { createHandler } from "../../functions/dashboard/handler.ts";
-import { indonesian } from "../../functions/dashboard/policy-indonesian.ts";
-import { policyTexts, sentencesOf } from "../../functions/dashboard/policy-texts.ts";
-import { createSite, languages, readFiles } from "../../functions/dashboard/site.ts";
+import { createSite, readFiles } from "../../functions/dashboard/site.ts";
 import { invoiceSettings } from "../support/invoices.ts";
 
 const webFolder = new URL("../../functions/dashboard/web/", import.meta.url);
