@@ -4,7 +4,8 @@
 create type abuse_signal as enum ('errors', 'left', 'rate_limit');
 create type account_status as enum ('active', 'suspended', 'closed');
 create type account_token_purpose as enum ('verify_email', 'reset_password', 'change_email', 'cancel_deletion');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused');
+create type attested_promise as enum ('place.jakarta', 'pay.alpha', 'right.*');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused', 'promise_attested', 'attestation_withdrawn');
 create type audit_actor as enum ('operator', 'system', 'account');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
@@ -88,6 +89,18 @@ alter table api_keys add constraint api_keys_tokens_per_minute_check CHECK ((tok
 create index api_keys_account ON api_keys USING btree (account_id);
 create index api_keys_changed ON api_keys USING btree (changed_xid);
 create index api_keys_revoked ON api_keys USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+
+create table attestations (
+  id uuid not null default uuidv7(),
+  promise attested_promise not null,
+  sentence_digest bytea not null,
+  stated_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null
+);
+alter table attestations add constraint attestations_digest_length CHECK ((octet_length(sentence_digest) = 32));
+alter table attestations add constraint attestations_expire CHECK ((expires_at >= stated_at));
+alter table attestations add constraint attestations_pkey PRIMARY KEY (id);
+create index attestations_promise ON attestations USING btree (promise, stated_at);
 
 create table audit_clock (
   id boolean not null default true,
@@ -181,6 +194,23 @@ END);
 create index billing_events_account ON billing_events USING btree (account_id, id);
 create index billing_events_created ON billing_events USING btree (created_at);
 create uniquE INDEX billing_events_one_signup_credit ON billing_events USING btree (account_id) WHERE (kind = 'signup_credit'::billing_kind);
+
+create table canary_scans (
+  id uuid not null default uuidv7(),
+  scanned_at timestamp with time zone not null default now(),
+  bytes_searched bigint not null,
+  stores_searched integer not null,
+  stores_not_searched integer not null,
+  hits integer not null,
+  controls_found integer not null
+);
+alter table canary_scans add constraint canary_scans_bytes_counted CHECK ((bytes_searched >= 0));
+alter table canary_scans add constraint canary_scans_controls_counted CHECK (((controls_found >= 0) AND (controls_found <= stores_searched)));
+alter table canary_scans add constraint canary_scans_hits_counted CHECK ((hits >= 0));
+alter table canary_scans add constraint canary_scans_not_searched_counted CHECK ((stores_not_searched >= 0));
+alter table canary_scans add constraint canary_scans_pkey PRIMARY KEY (id);
+alter table canary_scans add constraint canary_scans_searched_counted CHECK ((stores_searched >= 0));
+create index canary_scans_scanned ON canary_scans USING btree (scanned_at);
 
 create table daily_books (
   day date not null,
@@ -606,6 +636,14 @@ create index usage_exports_account ON usage_exports USING btree (account_id, cre
 create index usage_exports_created ON usage_exports USING btree (created_at);
 create index usage_exports_turn ON usage_exports USING btree (turn_at) WHERE (state = ANY (ARRAY['queued'::usage_export_state, 'building'::usage_export_state]));
 
+create view evidence_attestations (promise, sentence_digest, stated_at, expires_at); -- db5d09db666b
+create view evidence_audit_head (day, rows, head, sealed_until, statement); -- b2cca76a86ff
+create view evidence_canary (scanned_at, bytes_searched, stores_searched, stores_not_searched, hits, controls_found); -- e67d2ef0f386
+create view evidence_migration (name, applied_at); -- c6e65e5846ae
+create view evidence_oldest (store, oldest_at); -- 0a46b30c6de8
+create view evidence_purge (run_id, finished_at, early_days, steps_left, refused_since); -- 7e3f9a4ff54b
+create view evidence_purge_limits (step, live_days); -- 188ec56efbcf
+
 create function account_ask_email(uuid,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7c92e1363ad5
 create function account_ask_mail(text,account_token_purpose) returns void language plpgsql security definer set search_path=public, pg_temp; -- cb832a039767
 create function account_change_key(uuid,uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 614c416116ce
@@ -632,6 +670,7 @@ create function act_as(uuid) returns void language plpgsql set search_path=publi
 create function act_as_operator(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- dcff842e38e8
 create function acting_operator() returns uuid language sql set search_path=public, pg_temp; -- 4c8dcb4eb71c
 create function admin_announce_retirement(text,timestamp with time zone,interval) returns void language plpgsql security definer set search_path=public, pg_temp; -- 90123aeafd84
+create function admin_attest(attested_promise,bytea,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- a87b58ed784a
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 92f4f1d30c6f
 create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
 create function admin_books(date,date) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 09753760d884
@@ -647,6 +686,7 @@ create function admin_find_accounts(text,uuid,text) returns SETOF record languag
 create function admin_find_invoices(integer,integer,uuid) returns SETOF invoices language plpgsql security definer set search_path=public, pg_temp; -- 7898ba23ed29
 create function admin_grant_signup_credit(uuid,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- d7d07c2470a3
 create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- dac2bf535aed
+create function admin_list_attestations() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 92c808298ac1
 create function admin_list_audit_days(integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 6ff94f549602
 create function admin_list_engines() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 5e4e3acda73a
 create function admin_list_models(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- fe8bc61da654
@@ -658,6 +698,7 @@ create function admin_revoke_key(uuid) returns void language plpgsql security de
 create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
+create function admin_withdraw_attestation(attested_promise) returns void language plpgsql security definer set search_path=public, pg_temp; -- 51087693fe2e
 create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
 create function append_account_audit(audit_action,uuid,uuid) returns void language sql set search_path=public, pg_temp; -- c3baf54bdbc6
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
@@ -705,6 +746,7 @@ create function end_usage_exports(integer,integer) returns integer language plpg
 create function enrol_operator(bytea,bytea,bytea,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- c65def04e01f
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- 29e6139b8749
+create function evidence_due_erasures(integer) returns record language sql security definer set search_path=public, pg_temp; -- c15c76a12abd
 create function expect_room_for_key(uuid,integer,integer) returns void language plpgsql set search_path=public, pg_temp; -- 260183770930
 create function find_operator_credential(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- cb9c812a5900
 create function find_operator_invite(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9d1d8c3acec3
@@ -747,6 +789,7 @@ create function queue_mail_once(uuid,mail_template) returns void language sql se
 create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function queue_statement_mail(integer,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 378682fc1a94
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
+create function record_canary_scan(bigint,integer,integer,integer,integer) returns void language sql security definer set search_path=public, pg_temp; -- edc4e19cc63c
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_audit_change() returns trigger language plpgsql set search_path=public, pg_temp; -- 09aac7845e8c
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
@@ -807,6 +850,7 @@ grant execute on function account_sign_up(text,text,text) to epithre_accounts;
 grant execute on function account_verify_email(bytea,text,bigint) to epithre_accounts;
 grant execute on function act_as_operator(bytea) to epithre_admin;
 grant execute on function admin_announce_retirement(text,timestamp with time zone,interval) to epithre_admin;
+grant execute on function admin_attest(attested_promise,bytea,integer) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_booked_until() to epithre_admin;
 grant execute on function admin_books(date,date) to epithre_admin;
@@ -822,6 +866,7 @@ grant execute on function admin_find_accounts(text,uuid,text) to epithre_admin;
 grant execute on function admin_find_invoices(integer,integer,uuid) to epithre_admin;
 grant execute on function admin_grant_signup_credit(uuid,bigint) to epithre_admin;
 grant execute on function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) to epithre_admin;
+grant execute on function admin_list_attestations() to epithre_admin;
 grant execute on function admin_list_audit_days(integer) to epithre_admin;
 grant execute on function admin_list_engines() to epithre_admin;
 grant execute on function admin_list_models(integer) to epithre_admin;
@@ -833,6 +878,7 @@ grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
+grant execute on function admin_withdraw_attestation(attested_promise) to epithre_admin;
 grant execute on function admin_withdraw_retirement(text) to epithre_admin;
 grant execute on function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) to epithre_admin;
 grant execute on function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) to epithre_audit_seal;
@@ -863,6 +909,7 @@ grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_
 grant execute on function end_usage_exports(integer,integer) to epithre_export;
 grant execute on function enrol_operator(bytea,bytea,bytea,bigint) to epithre_admin;
 grant execute on function erase_due_account(uuid,integer,integer) to epithre_purge;
+grant execute on function evidence_due_erasures(integer) to epithre_policy;
 grant execute on function find_operator_credential(bytea) to epithre_admin;
 grant execute on function find_operator_invite(bytea) to epithre_admin;
 grant execute on function finish_mail(uuid) to epithre_notify;
@@ -885,6 +932,7 @@ grant execute on function open_usage_export(uuid,bytea) to epithre_export;
 grant execute on function queue_low_balance_mail(integer) to epithre_notify;
 grant execute on function queue_retirement_mail() to epithre_notify;
 grant execute on function queue_statement_mail(integer,integer) to epithre_notify;
+grant execute on function record_canary_scan(bigint,integer,integer,integer,integer) to epithre_canary;
 grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
 grant execute on function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) to epithre_billing;
@@ -914,6 +962,13 @@ grant maintain on persons_7 to epithre_purge;
 grant select (id, status, changed_xid, sessions_from) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
+grant select on evidence_attestations to epithre_policy;
+grant select on evidence_audit_head to epithre_policy;
+grant select on evidence_canary to epithre_policy;
+grant select on evidence_migration to epithre_policy;
+grant select on evidence_oldest to epithre_policy;
+grant select on evidence_purge to epithre_policy;
+grant select on evidence_purge_limits to epithre_policy;
 grant select on invoices to epithre_billing;
 grant select on key_budgets to epithre_billing;
 grant select on leases to epithre_billing;
