@@ -16,7 +16,7 @@ export interface Format {
 const minuteMs = 60_000;
 
 export function createFormat(language: Language, now: Date): Format {
-  const ago = new Intl.RelativeTimeFormat(language, { numeric: "always" });
+  const ago = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   const moment = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
   const day = new Intl.DateTimeFormat(language, { dateStyle: "long", timeZone: "UTC" });
   const number = (value: number, unit: string) => new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 0 }).format(value);

@@ -12,9 +12,8 @@ export const style = `
 .languages a:hover { color: var(--ink); }
 .languages [aria-current] { background: var(--tint); color: var(--accent); }
 main { display: grid; gap: 3.5rem; max-width: 66rem; margin: 0 auto; padding: 1.5rem 1.25rem 3rem; }
-main > *, section > * { min-width: 0; }
-section { display: grid; gap: 1rem; }
-.hero { display: grid; gap: 1rem; }
+main, section, .hero, .tile, .promise, .why { grid-template-columns: minmax(0, 1fr); }
+section, .hero { display: grid; gap: 1rem; }
 .lede { max-width: 64ch; color: var(--soft); text-wrap: pretty; }
 .verdict { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0.35rem 0.9rem; padding: 1rem 1.25rem; border-radius: var(--radius); border-left: 5px solid; }
 .verdict strong { font-size: 1.125rem; font-weight: 650; letter-spacing: -0.01em; }
@@ -32,7 +31,7 @@ section { display: grid; gap: 1rem; }
 .tile .value.bad { color: var(--danger); }
 .tile .small { color: var(--soft); font-size: 0.8125rem; line-height: 1.45; }
 .tile code { font-size: 0.75rem; overflow-wrap: anywhere; }
-.pairs { display: grid; grid-template-columns: auto 1fr; gap: 0.2rem 1rem; font-size: 0.875rem; }
+.pairs { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0.2rem 1rem; font-size: 0.875rem; }
 .pairs span { color: var(--soft); }
 table { width: 100%; border-collapse: collapse; font-size: 0.9375rem; }
 .card { border: 1px solid var(--line); border-radius: var(--radius); background: var(--card); overflow: hidden; }
@@ -49,23 +48,26 @@ meter::-webkit-meter-suboptimum-value, meter::-webkit-meter-even-less-good-value
 meter::-moz-meter-bar { background: var(--accent); border-radius: 99px; }
 .kinds { display: grid; gap: 0.35rem; font-size: 0.875rem; color: var(--soft); }
 .kinds strong { color: var(--ink); font-weight: 600; }
-.group { display: grid; gap: 0.75rem; margin-top: 1rem; }
-.promise { display: grid; gap: 0.55rem; padding: 1.1rem 1.25rem; border: 1px solid var(--line); border-radius: var(--radius); background: var(--card); }
+.group { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(27rem, 100%), 1fr)); gap: 0.75rem; margin-top: 1rem; }
+.group h3 { grid-column: 1 / -1; }
+.promise { display: grid; align-content: start; gap: 0.55rem; padding: 1.1rem 1.25rem; border: 1px solid var(--line); border-radius: var(--radius); background: var(--card); }
 .promise.red { border-color: var(--danger); }
 .promise:target { outline: 2px solid var(--accent); outline-offset: 3px; }
 .promise header { display: flex; flex-wrap: wrap; align-items: center; gap: 0.4rem 0.9rem; }
 .promise header a { color: var(--soft); font: 0.8125rem var(--mono); text-decoration: none; }
 .promise header a:hover { text-decoration: underline; }
-.promise .text { max-width: 72ch; font-size: 1.0625rem; line-height: 1.5; text-wrap: pretty; }
-.promise .text strong { font-weight: 650; white-space: nowrap; }
-.promise .how { color: var(--soft); font-size: 0.875rem; }
+.promise .text { text-wrap: pretty; }
+.promise .text strong { font-weight: 650; }
+.promise .how { color: var(--soft); font-size: 0.8125rem; }
 .promise .how b { color: var(--ink); font-weight: 600; }
-.why { display: grid; gap: 0.3rem; padding: 0.65rem 0.9rem; border-radius: 8px; background: var(--danger-tint); color: var(--danger); font-size: 0.9375rem; }
+.why { display: grid; gap: 0.3rem; padding: 0.65rem 0.9rem; border-radius: 8px; background: var(--danger-tint); color: var(--danger); font-size: 0.875rem; }
 pre { padding: 1rem 1.25rem; border-radius: var(--radius); background: var(--code); color: var(--code-ink); font-size: 0.8125rem; line-height: 1.6; white-space: pre-wrap; overflow-wrap: anywhere; }
 .links { display: flex; flex-wrap: wrap; gap: 0.4rem 1.5rem; }
 footer { max-width: 66rem; margin: 0 auto; padding: 0 1.25rem 3rem; color: var(--soft); font-size: 0.8125rem; }
 @media (max-width: 44rem) {
   main { gap: 2.5rem; }
+  .top { justify-content: space-between; }
+  .top nav { order: 1; width: 100%; }
   .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .cards tr { display: grid; padding: 0.8rem 1.25rem; border-bottom: 1px solid var(--line); }
   .cards tr:last-child { border-bottom: 0; }

@@ -61,7 +61,7 @@ async function addCalls(accountId: string, keyId: string, count: number, status:
 
 describe("each route of admin", () => {
   /** These name nobody, and are read without a row. */
-  const readsNobody = ["/models/list", "/books", "/reconciliation", "/operators", "/audit/days", "/purge/runs"];
+  const readsNobody = ["/models/list", "/books", "/reconciliation", "/operators", "/audit/days", "/purge/runs", "/attestations"];
 
   /** What to ask each route, so that it does what it is for. */
   const examples: Record<string, () => Promise<object>> = {
@@ -88,6 +88,8 @@ describe("each route of admin", () => {
       await admin.db.sql`insert into purge_runs (state, early_days, finished_at) values ('refused', 0, now())`;
       return {};
     },
+    "/attestations/state": async () => ({ promise: "pay.alpha" }),
+    "/attestations/withdraw": async () => ({ promise: "pay.alpha" }),
     "/abuse": async () => ({}),
     "/audit": async () => ({}),
     "/audit/export": async () => ({}),

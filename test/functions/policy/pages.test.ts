@@ -39,7 +39,15 @@ function expectWellFormed(text: string): void {
 }
 
 describe("every answer", () => {
-  test.each([...paths.map((path) => [path, "GET", 200]), ["/policy/", "HEAD", 200], ["/policy/nothing", "GET", 404], ["/__proto__", "GET", 404], ["/policy", "POST", 405]] as const)(
+  const asked: [string, string, number][] = [
+    ...paths.map((path): [string, string, number] => [path, "GET", 200]),
+    ["/policy/", "HEAD", 200],
+    ["/policy/nothing", "GET", 404],
+    ["/__proto__", "GET", 404],
+    ["/policy", "POST", 405],
+  ];
+
+  test.each(asked)(
     "policy() answers %s %s with %i, runs and loads nothing, and sets no cookie (track.none)",
     async (path, method, status) => {
       const { headers, status: answered } = await page.get(path, {}, method);
@@ -136,7 +144,7 @@ describe("/.well-known/security.txt", () => {
     }
   });
 
-  test("the page of the policy names the address, and the subject (sec.disclosure, right.*)", async () => {
+  test("the page of the policy names the address, and the subject (sec.disclosure)", async () => {
     const text = await (await page.get("/policy")).text();
     expect(text).toContain('<a href="mailto:hello@epithre.com">hello@epithre.com</a>');
     expect(text).toContain("subject &quot;Security disclosure&quot;");
