@@ -125,7 +125,8 @@ function promise({ language, words, format }: Part, row: PolicyRow, { state, kin
   const say = { span: format.span, store: (name: string) => words.stores[name] ?? name };
   return html`<article class="promise${state !== "kept" && " red"}" id="${row.id}">
 <header>${badge(state === "kept", words.states[state])}<a href="#${row.id}" translate="no">${row.id}</a></header>
-<p class="text">${inLanguage(text!.promise, language)}${text!.limit && html` <strong>${inLanguage(text!.limit, language)}.</strong>`}</p>
+<p class="text">${inLanguage(text!.promise, language)}</p>
+${text!.limit && html`<p class="limit"><b>${words.promises.limit}</b>: ${inLanguage(text!.limit, language)}</p>`}
 ${findings.length > 0 && html`<div class="why">${findings.map((finding) => html`<p>${words.finding(finding, say)}</p>`)}</div>`}
 <p class="how"><b>${words.kinds[kind]}</b>: ${inLanguage(proof, language)} · ${words.promises.tests(row.id)}</p>
 </article>`;

@@ -13,7 +13,7 @@ export function statusPage(status: Status, language: Language): string {
   const { functions, database, engines, checkedAt } = status;
   const allUp = isAllUp(status);
   const row = (name: string, note: string, good: boolean, text: string) =>
-    html`<tr role="row"><th scope="row" role="rowheader">${name}</th><td role="cell"><span class="small">${note}</span></td><td role="cell">${badge(good, text)}</td></tr>`;
+    html`<tr role="row"><th scope="row" role="rowheader">${name}<span class="small">${note}</span></th><td role="cell" class="state">${badge(good, text)}</td></tr>`;
   const body = html`<div class="hero">
 <h1>${say.title}</h1>
 <p class="lede">${say.lede}</p>

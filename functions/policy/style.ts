@@ -34,12 +34,14 @@ section, .hero { display: grid; gap: 1rem; }
 .pairs { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0.2rem 1rem; font-size: 0.875rem; }
 .pairs span { color: var(--soft); }
 table { width: 100%; border-collapse: collapse; font-size: 0.9375rem; }
-.card { border: 1px solid var(--line); border-radius: var(--radius); background: var(--card); overflow: hidden; }
+.card { border: 1px solid var(--line); border-radius: var(--radius); background: var(--card); }
 th { text-align: left; color: var(--soft); font-size: 0.8125rem; font-weight: 600; }
 th, td { padding: 0.7rem 1.25rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child td, tbody tr:last-child th { border-bottom: 0; }
 tbody th { color: var(--ink); font-size: 0.9375rem; font-weight: 500; }
 td .small { display: block; color: var(--soft); font-size: 0.8125rem; }
+th .small { display: block; color: var(--soft); font-size: 0.8125rem; font-weight: 400; }
+td.state { text-align: right; }
 td.bad { color: var(--danger); font-weight: 600; }
 meter { display: block; width: 100%; max-width: 9rem; height: 0.45rem; margin-top: 0.4rem; border: 0; border-radius: 99px; background: var(--line); overflow: hidden; }
 meter::-webkit-meter-bar { border: 0; border-radius: 99px; background: var(--line); height: 0.45rem; }
@@ -57,7 +59,8 @@ meter::-moz-meter-bar { background: var(--accent); border-radius: 99px; }
 .promise header a { color: var(--soft); font: 0.8125rem var(--mono); text-decoration: none; }
 .promise header a:hover { text-decoration: underline; }
 .promise .text { text-wrap: pretty; }
-.promise .text strong { font-weight: 650; }
+.promise .limit { font-size: 0.9375rem; }
+.promise .limit b { font-weight: 600; }
 .promise .how { color: var(--soft); font-size: 0.8125rem; }
 .promise .how b { color: var(--ink); font-weight: 600; }
 .why { display: grid; gap: 0.3rem; padding: 0.65rem 0.9rem; border-radius: 8px; background: var(--danger-tint); color: var(--danger); font-size: 0.875rem; }
@@ -68,6 +71,7 @@ footer { max-width: 66rem; margin: 0 auto; padding: 0 1.25rem 3rem; color: var(-
   main { gap: 2.5rem; }
   .top { justify-content: space-between; }
   .top nav { order: 1; width: 100%; }
+  .cards, .cards tbody { display: block; }
   .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .cards tr { display: grid; padding: 0.8rem 1.25rem; border-bottom: 1px solid var(--line); }
   .cards tr:last-child { border-bottom: 0; }

@@ -89,7 +89,7 @@ export const english: Words = {
   status: {
     title: "Status", description: "What of Epithre works right now.", up: "Everything works.", degraded: "Something does not work.",
     lede: "As it is now, without a history. Nothing here is about anybody.", checked: (time) => `Looked at ${time}`, functions: "Functions",
-    engines: "Inference engines", enginesNote: "as the last calls found them", enginesUnknown: "not known", enginesUp: (up, all) => `${up} of ${all} take calls`, database: "Database",
+    engines: "Inference engines", enginesNote: "that take calls, as the last ones found them", enginesUnknown: "not known", enginesUp: (up, all) => `${up} of ${all}`, database: "Database",
     states: { up: "works", away: "does not answer" },
     purposes: {
       proxy: "the API", "key-auth": "keys and limits", "usage-record": "charges", billing: "balances, prices, invoices", accounts: "signup, login, keys, your data", export: "usage logs",

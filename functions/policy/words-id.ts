@@ -89,7 +89,7 @@ export const indonesian: Words = {
   status: {
     title: "Status", description: "Apa dari Epithre yang berfungsi saat ini.", up: "Semuanya berfungsi.", degraded: "Ada yang tidak berfungsi.",
     lede: "Keadaan sekarang, tanpa riwayat. Tidak ada yang menyangkut siapa pun di sini.", checked: (time) => `Diperiksa ${time}`, functions: "Fungsi",
-    engines: "Mesin inferensi", enginesNote: "menurut panggilan terakhir", enginesUnknown: "tidak diketahui", enginesUp: (up, all) => `${up} dari ${all} menerima panggilan`, database: "Basis data",
+    engines: "Mesin inferensi", enginesNote: "yang menerima panggilan, menurut panggilan terakhir", enginesUnknown: "tidak diketahui", enginesUp: (up, all) => `${up} dari ${all}`, database: "Basis data",
     states: { up: "berfungsi", away: "tidak menjawab" },
     purposes: {
       proxy: "API", "key-auth": "kunci dan batas", "usage-record": "pembebanan biaya", billing: "saldo, harga, faktur", accounts: "pendaftaran, masuk, kunci, data Anda", export: "log pemakaian",
