@@ -27,7 +27,6 @@ export function readFacts(database: DatabasePool): Promise<Facts> {
       const sql = transaction as unknown as Sql;
       return {
         measuredAt: await queries.readNow(sql),
-        oldest: await queries.readOldest(sql),
         dueErasures: await queries.readDueErasures(sql, erasureGraceDays),
         purge: await queries.readLastPurge(sql),
         purgeLimits: await queries.readPurgeLimits(sql),
@@ -38,6 +37,8 @@ export function readFacts(database: DatabasePool): Promise<Facts> {
         columns: await queries.readColumns(sql),
         checks: await queries.readChecks(sql),
         migration: await queries.readMigration(sql),
+        // The last: it locks every slice of usage to the end, and purge must not wait to drop one.
+        oldest: await queries.readOldest(sql),
       };
     }),
   ) as Promise<Facts>;
