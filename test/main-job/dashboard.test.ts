@@ -290,6 +290,15 @@ describe("the dashboard in a browser", () => {
     await sees(page, "60 requests a minute");
     await sees(page, "75,000 a month");
 
+    await press(page, `Change: narrow, ${key.slice(0, 12)}`);
+    expect(await page.$eval("#changekey-budget", (field) => (field as HTMLInputElement).value)).toBe("75000");
+    await type(page, "changekey-budget", "80.000");
+    await type(page, "changekey-requests", "");
+    await submit(page, "changekey");
+    await sees(page, "80,000 a month");
+    Object.assign(wanted, { budget: "80000000000", requests: null });
+    expect((await rows())[0]).toMatchObject(wanted);
+
     await press(page, `Rotate: narrow, ${key.slice(0, 12)}`);
     await page.select("#ask-choice", "0");
     await click(page, "ask-confirm");

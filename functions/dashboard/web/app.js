@@ -8,6 +8,7 @@ import { startPasswords } from "./form.js";
 import { forgetKey, forgetKeyOf, openKey, refreshKey, showKey, startKeyPanel } from "./key.js";
 import { startLinks } from "./links.js";
 import { forgetModels, loadModels, loadPrices, modelsOnOffer, showModels } from "./models.js";
+import { startChangingKeys, stopChangingKeys } from "./change-key.js";
 import { forgetNewKey, showNewKeyForm, startNewKey } from "./new-key.js";
 import { forgetDeletion, forgetOwnData, showOwnData, startOwnData } from "./own-data.js";
 import { forgetOwnKeys, loadOwnKeys, showOwnKeys, startOwnKeys } from "./own-keys.js";
@@ -42,6 +43,7 @@ async function start() {
   startAccess({ onConfirmed: () => session() && show("account-error", refreshAccount) });
   startAccount({ changed: showOwnData });
   startOwnKeys({ revoked: forgetKeyOf });
+  startChangingKeys({ models: modelsOnOffer, done: () => show("own-keys-error", loadOwnKeys) });
   startNewKey({ made: () => show("own-keys-error", loadOwnKeys), shown: showQuickStartKey, open: openHere });
   startOwnData();
   startLanguages();
@@ -56,6 +58,7 @@ async function start() {
 
 function sessionChanged(why) {
   stopAsking();
+  stopChangingKeys();
   forgetAccount();
   forgetOwnKeys();
   forgetNewKey();

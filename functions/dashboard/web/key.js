@@ -121,6 +121,19 @@ export function showKey() {
   byId("tokens-per-minute").textContent = limit(limits.tokens_per_minute);
   byId("expires").textContent = facts.expires_at ? date(facts.expires_at) : t("key.never");
   byId("key-models").textContent = facts.models ? facts.models.join(", ") : t("key.models.all");
+  showBudget(facts.budget);
   const names = facts.scopes.map((scope) => (has(`scope.${scope}`) ? t(`scope.${scope}`) : scope));
   byId("scopes").replaceChildren(...names.map((name) => el("li", {}, name)));
+}
+
+/** What is left of the month's budget: of a key that has one. */
+function showBudget(budget) {
+  byId("key-budget-row").hidden = !budget;
+  if (!budget) return;
+  const meter = byId("key-budget-meter");
+  meter.max = Number(budget.amount);
+  meter.value = Number(budget.spent);
+  byId("key-budget").textContent = t("key.budget.spent", {
+    spent: rupiah(budget.spent, 2), amount: rupiah(budget.amount), date: date(budget.renews_at),
+  });
 }

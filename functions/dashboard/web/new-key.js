@@ -1,9 +1,9 @@
 /** A new API key: asking for it with all that it may have, and showing it the one time that anybody can. */
-import { readRupiah } from "./amount.js";
 import { read } from "./api.js";
 import { copy } from "./copy.js";
 import { startForm } from "./form.js";
-import { announce, byId, el } from "./page.js";
+import { checkBoxes, checkBudget, checkedIn, fieldDay, limitsOf } from "./key-fields.js";
+import { announce, byId } from "./page.js";
 import { runTask } from "./task.js";
 import { t } from "./text.js";
 
@@ -38,26 +38,12 @@ export function startNewKey({ made, shown, open }) {
     byId("own-keys-title").focus();
   });
   addEventListener("pagehide", forgetNewKey);
-  // Sweden writes days as the field takes them; the day is the reader's own.
-  byId("newkey-expires").min = new Date().toLocaleDateString("sv");
+  byId("newkey-expires").min = fieldDay(Date.now());
   byId("newkey-form").addEventListener("input", check);
   byId("newkey-form").addEventListener("reset", () => setTimeout(check));
 }
 
-/** What was not filled in is not limited. */
-function wantedOf({ name, expires, requests, tokens, budget }) {
-  const checked = (id) => [...byId(id).querySelectorAll(":checked")].map(({ value }) => value);
-  const models = checked("newkey-models");
-  return {
-    name,
-    scopes: checked("newkey-scopes"),
-    ...(models.length > 0 && { models }),
-    ...(expires && { expires_at: new Date(`${expires}T23:59:59`).toISOString() }),
-    ...(requests && { requests_per_minute: Number(requests) }),
-    ...(tokens && { tokens_per_minute: Number(tokens) }),
-    ...(budget && { monthly_budget_rupiah: readRupiah(budget) }),
-  };
-}
+const wantedOf = ({ name, ...limits }) => ({ name, scopes: checkedIn("newkey-scopes"), ...limitsOf(limits, checkedIn("newkey-models")) });
 
 export function showNewKey(key) {
   fresh = key;
@@ -81,23 +67,18 @@ function draw() {
 
 /** Draws it again in another language, and with the models on offer: `{ id }` each. */
 export function showNewKeyForm(models) {
-  const boxes = (values, textOf, usual) =>
-    values.map((value) => el("label", { class: "check" }, checkbox(value, usual.includes(value)), el("span", {}, textOf(value))));
-  if (byId("newkey-scopes").childElementCount === 0) byId("newkey-scopes").append(...boxes(scopes, () => "", usualScopes));
+  if (byId("newkey-scopes").childElementCount === 0) byId("newkey-scopes").append(...checkBoxes(scopes, () => "", usualScopes));
   for (const label of byId("newkey-scopes").children) label.lastChild.textContent = t(`scope.${label.firstChild.value}`);
   const known = [...byId("newkey-models").querySelectorAll("input")].map(({ value }) => value);
   const ids = models.map(({ id }) => id);
-  if (ids.join() !== known.join()) byId("newkey-models").replaceChildren(...boxes(ids, (id) => id, []));
+  if (ids.join() !== known.join()) byId("newkey-models").replaceChildren(...checkBoxes(ids, (id) => id, []));
   check();
   draw();
 }
-
-const checkbox = (value, checked) => el("input", { type: "checkbox", value, checked, autocomplete: "off" });
 
 /** What the browser's own checks do not know. They take no group, so the first box speaks for all. */
 function check() {
   const boxes = [...byId("newkey-scopes").querySelectorAll("input")];
   boxes[0].setCustomValidity(boxes.some(({ checked }) => checked) ? "" : t("newkey.scopes.none"));
-  const budget = byId("newkey-budget");
-  budget.setCustomValidity(budget.value && readRupiah(budget.value) === undefined ? t("topup.malformed") : "");
+  checkBudget(byId("newkey-budget"));
 }

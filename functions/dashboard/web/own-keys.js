@@ -1,6 +1,7 @@
-/** The account's API keys: the list, rotating one, revoking one. */
+/** The account's API keys: the list, changing one, rotating one, revoking one. */
 import { ask } from "./ask.js";
 import { read } from "./api.js";
+import { changeKey } from "./change-key.js";
 import { showNewKey } from "./new-key.js";
 import { announce, byId, button, el, showError, table } from "./page.js";
 import { session } from "./session.js";
@@ -94,6 +95,7 @@ function limitsOf(key) {
 function actionsOf(key) {
   const named = (text) => ({ "aria-label": `${text}: ${key.name}, ${key.prefix}` });
   return [
+    button(t("keys.change"), () => changeKey(key), named(t("keys.change"))),
     button(t("keys.rotate"), (own) => rotate(own, key), named(t("keys.rotate"))),
     button(t("keys.revoke"), (own) => revoke(own, key), named(t("keys.revoke"))),
   ];
