@@ -25,9 +25,20 @@ export type FunctionName =
   | "notify"
   | "reconcile"
   | "audit-seal"
+  | "policy"
   | "dashboard";
 
 export type Edge = (typeof flow)[number];
+
+/**
+ * What policy asks `/_/ready` of for the status page, and of the proxy `/_/metrics` for the state of its engines. No secret:
+ * the answers say nothing that the page does not tell everybody.
+ */
+export const watched = [
+  "proxy", "key-auth", "usage-record", "billing", "accounts", "export", "dashboard", "notify", "purge", "reconcile", "audit-seal", "admin",
+] as const satisfies FunctionName[];
+
+export type Watched = (typeof watched)[number];
 
 /** The name of the secret that both ends of an edge mount: `edge-proxy-billing`. */
 export function edgeSecretName(from: FunctionName, to: FunctionName): string {

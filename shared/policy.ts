@@ -33,6 +33,9 @@ export interface Limit {
   atLeast?: true;
 }
 
+/** The version in force, and since when. */
+export const policyVersion = { version: "1.0", date: "2026-05-11" } as const;
+
 export interface PolicyRow {
   id: string;
   promise: string;
@@ -154,25 +157,25 @@ export const policy = [
     id: "right.access",
     promise: "A copy of your account data, with the trail of its processing. The law gives us three days; we give it at once.",
     limit: { amount: 0, unit: "hours", since: "you ask" },
-    proof: measured("the time that requests took"),
+    proof: measured("the function that serves it answers"),
   },
   {
     id: "right.delete",
     promise: "Your account and all that is linked to it is erased, backups included; billing events alone are kept.",
     limit: { amount: 30, unit: "days", since: "the account is closed" },
-    proof: measured("the longest that an erasure took"),
+    proof: measured("accounts that are due for erasure, and for how long"),
   },
   {
     id: "right.correct",
     promise: "You correct your e-mail or name yourself.",
     limit: { amount: 0, unit: "hours", since: "you ask" },
-    proof: measured("the time that corrections took"),
+    proof: measured("the function that serves it answers"),
   },
   {
     id: "right.export",
     promise: "You download your usage log as CSV yourself.",
     limit: { amount: 0, unit: "hours", since: "you ask" },
-    proof: measured("the route that serves it"),
+    proof: measured("the function that serves it answers"),
   },
   {
     id: "sec.tls",

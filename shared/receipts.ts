@@ -6,7 +6,7 @@
 import { createPublicKey, hash, type KeyObject, sign, verify } from "node:crypto";
 
 /** What a statement is about and the version of its form. It is signed too, as `typ`: none passes for one of another type. */
-export type ReceiptType = "epithre-usage-receipt-v1" | "epithre-export-receipt-v1" | "epithre-audit-head-v1";
+export type ReceiptType = "epithre-usage-receipt-v1" | "epithre-export-receipt-v1" | "epithre-audit-head-v1" | "epithre-evidence-v1";
 
 /** A public key. Its id is its thumbprint (RFC 7638): the same wherever it is published, and of no other key. */
 export interface ReceiptKey {
@@ -24,7 +24,8 @@ export type Statement = Record<string, string | number | null>;
 
 export interface ReceiptSigner {
   key: ReceiptKey;
-  sign(type: ReceiptType, statement: Statement): string;
+  /** `statement`: an object that JSON gives back as it was. */
+  sign(type: ReceiptType, statement: object): string;
 }
 
 export interface OpenedReceipt {

@@ -114,6 +114,21 @@ export const columns: Record<string, Partial<Record<Category, readonly string[]>
   purge_runs: { none: ["id", "state", "early_days", "started_at", "finished_at", "steps_left", "confirmed_at", "confirmed_by"] },
   purge_steps: { none: ["run_id", "step", "live_days", "done"] },
   rewrites: { none: ["file", "node", "changed_xid", "tried_by", "tries"] },
+  canary_scans: {
+    none: ["id", "scanned_at", "bytes_searched", "stores_searched", "stores_not_searched", "hits", "controls_found"],
+  },
+  // That an operator stated it, not who: that is in the audit log.
+  attestations: { none: ["id", "promise", "sentence_digest", "stated_at", "expires_at"] },
+  // Views: times and counts for the public, of all accounts together.
+  evidence_oldest: { none: ["store", "oldest_at"] },
+  evidence_purge: { none: ["run_id", "finished_at", "early_days", "steps_left", "refused_since"] },
+  evidence_purge_limits: { none: ["step", "live_days"] },
+  evidence_audit_head: { none: ["day", "rows", "head", "sealed_until", "statement"] },
+  evidence_migration: { none: ["name", "applied_at"] },
+  evidence_canary: {
+    none: ["scanned_at", "bytes_searched", "stores_searched", "stores_not_searched", "hits", "controls_found"],
+  },
+  evidence_attestations: { none: ["promise", "sentence_digest", "stated_at", "expires_at"] },
   migrations: { none: ["name", "digest", "applied_at"] },
 };
 
@@ -161,6 +176,11 @@ export const boundText: Record<string, string> = {
   "operator_challenges.digest": "SHA-256",
   "audit_days.head": "SHA-256",
   "audit_days.statement": "a signed statement of the other columns",
+  "attestations.sentence_digest": "SHA-256 of a sentence of the policy",
+  "evidence_attestations.sentence_digest": "SHA-256 of a sentence of the policy",
+  "evidence_audit_head.head": "SHA-256",
+  "evidence_audit_head.statement": "a signed statement of the other columns",
+  "evidence_migration.name": "a file of the repository",
   "migrations.name": "a file of the repository",
   "migrations.digest": "SHA-256 of that file",
 };

@@ -12,10 +12,8 @@ import { createTestDatabase, type TestDatabase } from "./support/database.ts";
 
 /** Promises that no test names yet, by what will bring it. This list only shrinks. */
 const owedByLaterIssues: Partial<Record<PromiseId, string>> = {
-  "place.jakarta": "the policy page: statements of operators",
-  "right.*": "the policy page: rights by mail",
+  "right.*": "requests by mail, which operators enter and the database counts the time of",
   "sec.tls": "the cluster: TLS at the ingress",
-  "sec.disclosure": "the policy page: security.txt",
   "change.notice": "notice of a changed policy",
 };
 

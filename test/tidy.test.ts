@@ -97,7 +97,7 @@ describe.each(Object.entries(rules))("%s", (_, { breaks, example }) => {
 });
 
 /** These take no body, from nobody. */
-const withoutSchema = ["audit-seal", "dashboard", "purge"];
+const withoutSchema = ["audit-seal", "dashboard", "policy", "purge"];
 
 function expectedFiles(name: string): string[] {
   const hasDatabase = (databaseFunctions as readonly string[]).includes(name);

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import { EpithreError } from "#shared/errors.ts";
 import { generateKey, hashKey, keyPrefix } from "#shared/keys.ts";
+import { evidenceRoutes } from "./evidence-routes.ts";
 import { lookupRoutes } from "./lookup-routes.ts";
 import { type Route, route } from "./route.ts";
 import { operatorRoutes } from "./operator-routes.ts";
@@ -55,6 +56,7 @@ const closed = "the account is closed for good";
 export const routes: Record<string, Route<z.ZodType>> = {
   ...operatorRoutes,
   ...lookupRoutes,
+  ...evidenceRoutes,
   "/accounts": route("open account", CreateAccount, { conflict: "another account has this address" }, async (sql, asked) => ({
     accountId: await createAccount(sql, asked),
   })),

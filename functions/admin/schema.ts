@@ -1,7 +1,7 @@
 /** What operators may ask for. */
 import { z } from "zod";
 import { amountMicro, keyFields, modelId } from "#shared/key-fields.ts";
-import { imageQualities, modelKinds } from "#shared/policy.ts";
+import { imageQualities, modelKinds, policy } from "#shared/policy.ts";
 import { billingKinds, billingReasons } from "../billing/schema.ts";
 
 const accountId = z.uuid();
@@ -104,6 +104,10 @@ export const ReadBooks = z
 export const ReadReconciliation = z.strictObject({ minutes: z.int().min(5).max(43_200).default(60) });
 
 export const Nothing = z.strictObject({});
+
+const attestedIds = policy.flatMap(({ id, proof }) => (proof.kind === "attested" ? [id] : []));
+/** One that operators attest. */
+export const NamedPromise = z.strictObject({ promise: z.enum(attestedIds, `must be one of ${attestedIds.join(", ")}`) });
 
 /** One of these. */
 export const FindAccounts = z.union(

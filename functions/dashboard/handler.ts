@@ -1,7 +1,8 @@
 /** Serves the web app: the page in the reader's language, and its assets. It reads nothing and calls no one. */
 import { EpithreError, errorResponse } from "#shared/errors.ts";
+import { accepted, languageOf } from "#shared/languages.ts";
 import { securityHeaders } from "#shared/page-headers.ts";
-import { languages, type Language, type Resource, type Site } from "./site.ts";
+import type { Resource, Site } from "./site.ts";
 
 export interface Deps {
   site: Site;
@@ -61,26 +62,6 @@ function send({ method, headers: asked }: Request, resource: Resource, headers: 
       ...(zipped ? { "content-encoding": "gzip" } : {}),
     },
   });
-}
-
-/** The address decides, then the browser's languages in their order, then English. */
-function languageOf(asked: string | null, acceptLanguage: string | null): Language {
-  const wanted = [asked ?? "", ...accepted(acceptLanguage)].map((tag) => tag.toLowerCase().split("-")[0]);
-  return wanted.flatMap((tag) => languages.filter((language) => language === tag))[0] ?? "en";
-}
-
-/** The values of an Accept header whose weight is above 0, best first. */
-function accepted(header: string | null): string[] {
-  return (header ?? "")
-    .split(",")
-    .map((part) => {
-      const [value = "", ...parameters] = part.split(";").map((piece) => piece.trim());
-      const weight = parameters.find((parameter) => parameter.startsWith("q="));
-      return { value: value.toLowerCase(), weight: weight ? Number(weight.slice("q=".length)) : 1 };
-    })
-    .filter(({ weight }) => weight > 0)
-    .sort((one, other) => other.weight - one.weight)
-    .map(({ value }) => value);
 }
 
 /** If-None-Match compares weakly: caches on the way may have marked the tag `W/`. */

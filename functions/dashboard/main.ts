@@ -2,8 +2,8 @@ import { run, serve } from "openfaas-node";
 import { readConfig } from "#shared/config.ts";
 import { createLog } from "#shared/log.ts";
 import { policy } from "#shared/policy.ts";
+import { policyTexts } from "#shared/policy-texts.ts";
 import { createHandler } from "./handler.ts";
-import { policyTexts } from "./policy-texts.ts";
 import { createSite, readFiles } from "./site.ts";
 
 /** Bytes. Nobody needs to send the dashboard a body. */

@@ -5,21 +5,11 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
-
-export const languages = ["en", "id"] as const;
-export type Language = (typeof languages)[number];
+import { type Language, languages } from "#shared/languages.ts";
+import { look } from "#shared/look.ts";
+import type { PolicyText } from "#shared/policy-texts.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-
-/** English binds; a language without a translation shows it. */
-type Translated = { en: string } & Partial<Record<Language, string>>;
-
-/** A row of the policy data, as the page shows it. */
-export interface PolicyText {
-  id: string;
-  promise: Translated;
-  limit?: Translated;
-}
 
 export interface Resource {
   contentType: string;
@@ -56,7 +46,11 @@ export async function readFiles(folder: URL): Promise<Map<string, string>> {
 
 /** `files` are those of `web/`; index.html is the template of the pages, the others are assets. */
 export function createSite(files: ReadonlyMap<string, string>, policy: readonly PolicyText[]): Site {
-  const texts = new Map([...files, ["policy.json", JSON.stringify(policy)] as const]);
+  const texts = new Map([
+    ...files,
+    ["style.css", look + textOf(files, "style.css")] as const,
+    ["policy.json", JSON.stringify(policy)] as const,
+  ]);
   const template = textOf(files, "index.html");
   texts.delete("index.html");
   const version = digestOf(JSON.stringify([template, ...texts])).slice(0, versionLength);

@@ -45,6 +45,7 @@ run(async () => {
     openLeases: () => leases.open,
     waitingSettlements: () => settlements.waiting,
     bodyBytes: () => bodies.usedBytes,
+    engines: () => backends.states(),
   });
   const settlements = createSettlements({
     usageRecord,

@@ -18,6 +18,8 @@ export interface ProxyGauges {
   openLeases(): number;
   waitingSettlements(): number;
   bodyBytes(): number;
+  /** Whether each engine gets calls, as the last ones found it. */
+  engines(): { index: number; healthy: boolean }[];
 }
 
 /**
@@ -78,6 +80,16 @@ export function createMetrics(gauges: ProxyGauges): ProxyMetrics {
       },
     });
   }
+  // The status page reads it, too.
+  new Gauge({
+    name: "epithre_proxy_engine_healthy",
+    help: "1 for an engine that gets calls, 0 for one that the last calls found away.",
+    labelNames: ["backend"],
+    registers,
+    collect() {
+      for (const { index, healthy } of gauges.engines()) this.set({ backend: String(index) }, healthy ? 1 : 0);
+    },
+  });
 
   return {
     answered: (status) => requests(String(status)),

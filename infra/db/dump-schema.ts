@@ -8,7 +8,7 @@ type AnySql = postgres.Sql<any>;
 
 /** The text of schema.sql. */
 export async function dumpSchema(sql: AnySql): Promise<string> {
-  const sections = [await types(sql), await tables(sql), await functions(sql), await rights(sql), await comments(sql)];
+  const sections = [await types(sql), await tables(sql), await views(sql), await functions(sql), await rights(sql), await comments(sql)];
   return `${heading}\n${sections.flat().join("\n\n").replaceAll(" ON public.", " ON ")}\n`;
 }
 
@@ -82,6 +82,20 @@ async function belongings(sql: AnySql, table: string): Promise<string[]> {
     order by text
   `;
   return rows.map(({ text }) => text);
+}
+
+/** Columns of each view, and the digest of its query: as with functions, what it says stands in its migration only. */
+async function views(sql: AnySql): Promise<string[]> {
+  const rows = await sql<{ text: string }[]>`
+    select
+      'create view ' || c.relname || ' ('
+        || (select string_agg(a.attname, ', ' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0)
+        || '); -- ' || left(encode(sha256(convert_to(pg_get_viewdef(c.oid), 'UTF8')), 'hex'), 12) as text
+    from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'v'
+    order by c.relname
+  `;
+  return [rows.map(({ text }) => text).join("\n")];
 }
 
 /** Signatures, and the digest of each body: a changed body shows, and stays readable in its migration only. */

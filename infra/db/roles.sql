@@ -1,5 +1,6 @@
 -- Runs before the migrations, as superuser, each time: one owner of everything, one login for each function with
--- a database secret. proxy and dashboard have none. Passwords are set by whoever deploys (setRolePasswords).
+-- a database secret, and one for the scan for planted words (canary), which is no function. proxy and dashboard have
+-- none. Passwords are set by whoever deploys (setRolePasswords).
 -- One transaction, one at a time.
 select pg_advisory_xact_lock(hashtext('roles.sql'));
 
@@ -11,7 +12,7 @@ begin
     create role epithre_owner nologin;
   end if;
   foreach v_role in array array['key_auth', 'usage_record', 'billing', 'export', 'purge', 'admin', 'notify', 'reconcile',
-    'audit_seal', 'accounts'] loop
+    'audit_seal', 'accounts', 'policy', 'canary'] loop
     if not exists (select from pg_roles where rolname = 'epithre_' || v_role) then
       execute format('create role %I login noinherit connection limit 64', 'epithre_' || v_role);
     end if;
@@ -26,7 +27,8 @@ $$;
 revoke all on schema public from public;
 alter schema public owner to epithre_owner;
 grant usage on schema public to epithre_key_auth, epithre_usage_record, epithre_billing, epithre_export,
-  epithre_purge, epithre_admin, epithre_notify, epithre_reconcile, epithre_audit_seal, epithre_accounts;
+  epithre_purge, epithre_admin, epithre_notify, epithre_reconcile, epithre_audit_seal, epithre_accounts,
+  epithre_policy, epithre_canary;
 
 -- Purge ends the segment of the write-ahead log that still holds what it deleted.
 grant execute on function pg_switch_wal() to epithre_purge;

@@ -4,7 +4,8 @@
 create type abuse_signal as enum ('errors', 'left', 'rate_limit');
 create type account_status as enum ('active', 'suspended', 'closed');
 create type account_token_purpose as enum ('verify_email', 'reset_password', 'change_email', 'cancel_deletion');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused', 'throttle_lifted');
+create type attested_promise as enum ('place.jakarta', 'pay.alpha', 'right.*');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused', 'promise_attested', 'attestation_withdrawn');
 create type audit_actor as enum ('operator', 'system', 'account');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
@@ -14,11 +15,11 @@ create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
 create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
-create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted', 'export_ready');
+create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites', 'throttles');
-create type rate_unit as enum ('requests', 'tokens', 'throttle');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites');
+create type rate_unit as enum ('requests', 'tokens');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
@@ -88,6 +89,18 @@ alter table api_keys add constraint api_keys_tokens_per_minute_check CHECK ((tok
 create index api_keys_account ON api_keys USING btree (account_id);
 create index api_keys_changed ON api_keys USING btree (changed_xid);
 create index api_keys_revoked ON api_keys USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+
+create table attestations (
+  id uuid not null default uuidv7(),
+  promise attested_promise not null,
+  sentence_digest bytea not null,
+  stated_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null
+);
+alter table attestations add constraint attestations_digest_length CHECK ((octet_length(sentence_digest) = 32));
+alter table attestations add constraint attestations_expire CHECK ((expires_at >= stated_at));
+alter table attestations add constraint attestations_pkey PRIMARY KEY (id);
+create index attestations_promise ON attestations USING btree (promise, stated_at);
 
 create table audit_clock (
   id boolean not null default true,
@@ -181,6 +194,23 @@ END);
 create index billing_events_account ON billing_events USING btree (account_id, id);
 create index billing_events_created ON billing_events USING btree (created_at);
 create uniquE INDEX billing_events_one_signup_credit ON billing_events USING btree (account_id) WHERE (kind = 'signup_credit'::billing_kind);
+
+create table canary_scans (
+  id uuid not null default uuidv7(),
+  scanned_at timestamp with time zone not null default now(),
+  bytes_searched bigint not null,
+  stores_searched integer not null,
+  stores_not_searched integer not null,
+  hits integer not null,
+  controls_found integer not null
+);
+alter table canary_scans add constraint canary_scans_bytes_counted CHECK ((bytes_searched >= 0));
+alter table canary_scans add constraint canary_scans_controls_counted CHECK (((controls_found >= 0) AND (controls_found <= stores_searched)));
+alter table canary_scans add constraint canary_scans_hits_counted CHECK ((hits >= 0));
+alter table canary_scans add constraint canary_scans_not_searched_counted CHECK ((stores_not_searched >= 0));
+alter table canary_scans add constraint canary_scans_pkey PRIMARY KEY (id);
+alter table canary_scans add constraint canary_scans_searched_counted CHECK ((stores_searched >= 0));
+create index canary_scans_scanned ON canary_scans USING btree (scanned_at);
 
 create table daily_books (
   day date not null,
@@ -548,19 +578,6 @@ create table statement_runs (
 alter table statement_runs add constraint statement_runs_month_begins CHECK ((EXTRACT(day FROM month) = (1)::numeric));
 alter table statement_runs add constraint statement_runs_pkey PRIMARY KEY (month);
 
-create table throttles (
-  account_id uuid not null,
-  signal abuse_signal not null,
-  requests_per_minute integer not null,
-  began_at timestamp with time zone not null default now(),
-  ends_at timestamp with time zone not null,
-  lifted boolean not null default false
-);
-alter table throttles add constraint throttles_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
-alter table throttles add constraint throttles_are_bounded CHECK (((ends_at > began_at) AND (ends_at <= (began_at + '1 day'::interval))));
-alter table throttles add constraint throttles_pkey PRIMARY KEY (account_id);
-alter table throttles add constraint throttles_requests_per_minute_check CHECK ((requests_per_minute > 0));
-
 create table usage_events (
   id uuid not null,
   account_id uuid not null,
@@ -604,7 +621,6 @@ create table usage_exports (
   link_hash bytea /* statistics 0 */,
   link_ends_at timestamp with time zone
 );
-CREATE TRIGGER usage_exports_end_mail AFTER DELETE ON usage_exports FOR EACH ROW EXECUTE FUNCTION forget_export_mail();
 alter table usage_exports add constraint usage_exports_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table usage_exports add constraint usage_exports_bytes_check CHECK ((bytes >= 0));
 alter table usage_exports add constraint usage_exports_etags_form CHECK ((array_to_string(etags, ','::text, '-'::text) ~ '^("?[0-9A-Za-z_.+/=-]{1,80}"?(,|$))*$'::text));
@@ -620,7 +636,14 @@ create index usage_exports_account ON usage_exports USING btree (account_id, cre
 create index usage_exports_created ON usage_exports USING btree (created_at);
 create index usage_exports_turn ON usage_exports USING btree (turn_at) WHERE (state = ANY (ARRAY['queued'::usage_export_state, 'building'::usage_export_state]));
 
-create function abuse_signs(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language sql set search_path=public, pg_temp; -- 0778b99319d9
+create view evidence_attestations (promise, sentence_digest, stated_at, expires_at); -- db5d09db666b
+create view evidence_audit_head (day, rows, head, sealed_until, statement); -- b2cca76a86ff
+create view evidence_canary (scanned_at, bytes_searched, stores_searched, stores_not_searched, hits, controls_found); -- e67d2ef0f386
+create view evidence_migration (name, applied_at); -- c6e65e5846ae
+create view evidence_oldest (store, oldest_at); -- 0a46b30c6de8
+create view evidence_purge (run_id, finished_at, early_days, steps_left, refused_since); -- 7e3f9a4ff54b
+create view evidence_purge_limits (step, live_days); -- 188ec56efbcf
+
 create function account_ask_email(uuid,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7c92e1363ad5
 create function account_ask_mail(text,account_token_purpose) returns void language plpgsql security definer set search_path=public, pg_temp; -- cb832a039767
 create function account_change_key(uuid,uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 614c416116ce
@@ -647,6 +670,7 @@ create function act_as(uuid) returns void language plpgsql set search_path=publi
 create function act_as_operator(bytea) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- dcff842e38e8
 create function acting_operator() returns uuid language sql set search_path=public, pg_temp; -- 4c8dcb4eb71c
 create function admin_announce_retirement(text,timestamp with time zone,interval) returns void language plpgsql security definer set search_path=public, pg_temp; -- 90123aeafd84
+create function admin_attest(attested_promise,bytea,integer) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- a87b58ed784a
 create function admin_balance(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 92f4f1d30c6f
 create function admin_booked_until() returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 08fa3067beb9
 create function admin_books(date,date) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 09753760d884
@@ -661,13 +685,12 @@ create function admin_export_audit(date,date) returns SETOF record language plpg
 create function admin_find_accounts(text,uuid,text) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- b449314b9df3
 create function admin_find_invoices(integer,integer,uuid) returns SETOF invoices language plpgsql security definer set search_path=public, pg_temp; -- 7898ba23ed29
 create function admin_grant_signup_credit(uuid,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- d7d07c2470a3
-create function admin_lift_throttle(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- f52ccc360024
-create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- ffb619b92983
+create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- dac2bf535aed
+create function admin_list_attestations() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 92c808298ac1
 create function admin_list_audit_days(integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 6ff94f549602
 create function admin_list_engines() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 5e4e3acda73a
 create function admin_list_models(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- fe8bc61da654
 create function admin_list_purge_runs(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- a62212b85a08
-create function admin_list_throttles() returns SETOF throttles language sql security definer set search_path=public, pg_temp; -- 75d355bc613a
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
 create function admin_read_account(uuid) returns jsonb language plpgsql security definer set search_path=public, pg_temp; -- 18db6b7eecbe
 create function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 44150ee614ff
@@ -675,6 +698,7 @@ create function admin_revoke_key(uuid) returns void language plpgsql security de
 create function admin_set_key_limits(uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 6d688753b43d
 create function admin_set_model_enabled(text,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 0ec50ba2e7bc
 create function admin_set_suspended(uuid,boolean,suspension_reason) returns void language plpgsql security definer set search_path=public, pg_temp; -- cc91d45492e6
+create function admin_withdraw_attestation(attested_promise) returns void language plpgsql security definer set search_path=public, pg_temp; -- 51087693fe2e
 create function admin_withdraw_retirement(text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 32aa13c10173
 create function append_account_audit(audit_action,uuid,uuid) returns void language sql set search_path=public, pg_temp; -- c3baf54bdbc6
 create function append_audit(audit_action,uuid,uuid,suspension_reason) returns void language sql set search_path=public, pg_temp; -- adcff5b335eb
@@ -711,7 +735,6 @@ create function create_price_line(integer,text,image_quality,bigint) returns int
 create function delete_due_audit_days(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 900a8732e207
 create function delete_due_operators(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 722a334ad20d
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- bee2de1708ae
-create function delete_ended_throttles(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f11497e9b532
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function delete_expired_exports(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- e54c434388a2
 create function delete_expired_logins(uuid,purge_step,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8535291fe3d6
@@ -723,15 +746,15 @@ create function end_usage_exports(integer,integer) returns integer language plpg
 create function enrol_operator(bytea,bytea,bytea,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- c65def04e01f
 create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- 29e6139b8749
+create function evidence_due_erasures(integer) returns record language sql security definer set search_path=public, pg_temp; -- c15c76a12abd
 create function expect_room_for_key(uuid,integer,integer) returns void language plpgsql set search_path=public, pg_temp; -- 260183770930
 create function find_operator_credential(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- cb9c812a5900
 create function find_operator_invite(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9d1d8c3acec3
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
-create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- b804d27fe50d
+create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 90f859b4ab90
 create function forfeit_key(uuid,timestamp with time zone) returns uuid language sql set search_path=public, pg_temp; -- 72fade4b3433
 create function forget_audit_subject() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- e92ade965312
-create function forget_export_mail() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 9d71ec128732
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function forget_unconfirmed_emails(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 32c29c5ed20e
@@ -766,6 +789,7 @@ create function queue_mail_once(uuid,mail_template) returns void language sql se
 create function queue_retirement_mail() returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 8e3873aabccd
 create function queue_statement_mail(integer,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 378682fc1a94
 create function recall_leases(uuid,uuid,uuid,boolean) returns boolean language plpgsql set search_path=public, pg_temp; -- f993ba22e064
+create function record_canary_scan(bigint,integer,integer,integer,integer) returns void language sql security definer set search_path=public, pg_temp; -- edc4e19cc63c
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_audit_change() returns trigger language plpgsql set search_path=public, pg_temp; -- 09aac7845e8c
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
@@ -792,9 +816,8 @@ create function statement_months(uuid) returns SETOF date language sql security 
 create function statement_start(date) returns timestamp with time zone language sql; -- 4747f6801f9a
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- b34bbcd20c9a
 create function take_operator_challenge(bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- efb08bf7d903
-create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 4ded961144ae
+create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
 create function take_usage_export_turn() returns SETOF uuid language sql security definer set search_path=public, pg_temp; -- 559f3ff6d40e
-create function throttle_abusers(integer,integer,double precision,double precision,double precision,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 2608b723a834
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) returns TABLE(model text, requests bigint, prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, reasoning_tokens bigint, images bigint, cost_micro bigint) language sql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 6129e06470e9
 create function usage_is_whole_since(timestamp with time zone) returns boolean language sql set search_path=public, pg_temp; -- 8e8a1b64aa03
@@ -827,6 +850,7 @@ grant execute on function account_sign_up(text,text,text) to epithre_accounts;
 grant execute on function account_verify_email(bytea,text,bigint) to epithre_accounts;
 grant execute on function act_as_operator(bytea) to epithre_admin;
 grant execute on function admin_announce_retirement(text,timestamp with time zone,interval) to epithre_admin;
+grant execute on function admin_attest(attested_promise,bytea,integer) to epithre_admin;
 grant execute on function admin_balance(uuid) to epithre_admin;
 grant execute on function admin_booked_until() to epithre_admin;
 grant execute on function admin_books(date,date) to epithre_admin;
@@ -841,13 +865,12 @@ grant execute on function admin_export_audit(date,date) to epithre_admin;
 grant execute on function admin_find_accounts(text,uuid,text) to epithre_admin;
 grant execute on function admin_find_invoices(integer,integer,uuid) to epithre_admin;
 grant execute on function admin_grant_signup_credit(uuid,bigint) to epithre_admin;
-grant execute on function admin_lift_throttle(uuid) to epithre_admin;
 grant execute on function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) to epithre_admin;
+grant execute on function admin_list_attestations() to epithre_admin;
 grant execute on function admin_list_audit_days(integer) to epithre_admin;
 grant execute on function admin_list_engines() to epithre_admin;
 grant execute on function admin_list_models(integer) to epithre_admin;
 grant execute on function admin_list_purge_runs(integer) to epithre_admin;
-grant execute on function admin_list_throttles() to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
 grant execute on function admin_read_account(uuid) to epithre_admin;
 grant execute on function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) to epithre_admin;
@@ -855,6 +878,7 @@ grant execute on function admin_revoke_key(uuid) to epithre_admin;
 grant execute on function admin_set_key_limits(uuid,jsonb) to epithre_admin;
 grant execute on function admin_set_model_enabled(text,boolean) to epithre_admin;
 grant execute on function admin_set_suspended(uuid,boolean,suspension_reason) to epithre_admin;
+grant execute on function admin_withdraw_attestation(attested_promise) to epithre_admin;
 grant execute on function admin_withdraw_retirement(text) to epithre_admin;
 grant execute on function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) to epithre_admin;
 grant execute on function audit_rows(timestamp with time zone,bigint,timestamp with time zone,integer) to epithre_audit_seal;
@@ -876,7 +900,6 @@ grant execute on function create_operator(text) to epithre_admin;
 grant execute on function delete_due_audit_days(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_operators(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
-grant execute on function delete_ended_throttles(uuid,integer) to epithre_purge;
 grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_exports(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_logins(uuid,purge_step,integer) to epithre_purge;
@@ -886,6 +909,7 @@ grant execute on function drop_due_usage_slice(uuid,integer,integer) to epithre_
 grant execute on function end_usage_exports(integer,integer) to epithre_export;
 grant execute on function enrol_operator(bytea,bytea,bytea,bigint) to epithre_admin;
 grant execute on function erase_due_account(uuid,integer,integer) to epithre_purge;
+grant execute on function evidence_due_erasures(integer) to epithre_policy;
 grant execute on function find_operator_credential(bytea) to epithre_admin;
 grant execute on function find_operator_invite(bytea) to epithre_admin;
 grant execute on function finish_mail(uuid) to epithre_notify;
@@ -908,6 +932,7 @@ grant execute on function open_usage_export(uuid,bytea) to epithre_export;
 grant execute on function queue_low_balance_mail(integer) to epithre_notify;
 grant execute on function queue_retirement_mail() to epithre_notify;
 grant execute on function queue_statement_mail(integer,integer) to epithre_notify;
+grant execute on function record_canary_scan(bigint,integer,integer,integer,integer) to epithre_canary;
 grant execute on function record_engine_counters(timestamp with time zone,jsonb,integer) to epithre_reconcile;
 grant execute on function release_claim(uuid,bytea[],uuid) to epithre_usage_record;
 grant execute on function request_top_up(uuid,bigint,uuid,integer,integer,integer,integer) to epithre_billing;
@@ -925,7 +950,6 @@ grant execute on function take_mail() to epithre_notify;
 grant execute on function take_operator_challenge(bytea) to epithre_admin;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
 grant execute on function take_usage_export_turn() to epithre_export;
-grant execute on function throttle_abusers(integer,integer,double precision,double precision,double precision,integer,integer,integer) to epithre_admin;
 grant execute on function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) to epithre_billing;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;
@@ -938,6 +962,13 @@ grant maintain on persons_7 to epithre_purge;
 grant select (id, status, changed_xid, sessions_from) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
+grant select on evidence_attestations to epithre_policy;
+grant select on evidence_audit_head to epithre_policy;
+grant select on evidence_canary to epithre_policy;
+grant select on evidence_migration to epithre_policy;
+grant select on evidence_oldest to epithre_policy;
+grant select on evidence_purge to epithre_policy;
+grant select on evidence_purge_limits to epithre_policy;
 grant select on invoices to epithre_billing;
 grant select on key_budgets to epithre_billing;
 grant select on leases to epithre_billing;
@@ -945,7 +976,6 @@ grant select on models to epithre_billing;
 grant select on models to epithre_export;
 grant select on person_rewrites to epithre_purge;
 grant select on prices to epithre_billing;
-grant select on throttles to epithre_key_auth;
 grant select on usage_events to epithre_export;
 grant select on usage_exports to epithre_export;
 

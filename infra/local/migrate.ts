@@ -22,6 +22,7 @@ export const databaseFunctions = [
   "reconcile",
   "audit-seal",
   "accounts",
+  "policy",
 ] as const satisfies FunctionName[];
 
 export type DatabaseFunction = (typeof databaseFunctions)[number];

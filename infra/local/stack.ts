@@ -115,6 +115,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       "object-store-login": store.login,
       "receipt-key": await secrets.value("receipt-key", makeReceiptKey),
       "audit-key": await secrets.value("audit-key", makeReceiptKey),
+      "evidence-key": await secrets.value("evidence-key", makeReceiptKey),
       "digest-chain": await secrets.changed("digest-chain", (text) => rotatedDigestChain(text, Date.now())),
     },
     settings: {
@@ -123,6 +124,7 @@ async function buildStack(options: StackOptions, parts: AsyncDisposableStack): P
       "key-auth": { session_keys: JSON.stringify([publicKeyOf(sessionKey)]) },
       // The gateway here takes off what a caller says of itself.
       accounts: { client_address_header: "x-forwarded-for" },
+      policy: { public_url: gateway.url },
       notify: { dashboard_url: `${gateway.url}/dashboard/` },
       // A passkey answers to names only, never to an address.
       admin: { console_url: `${gateway.url.replace("127.0.0.1", "localhost")}/function/admin/console/` },

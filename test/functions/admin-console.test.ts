@@ -91,10 +91,10 @@ async function openTab(page: Page, title: string): Promise<void> {
   await page.waitForFunction((wanted) => document.title.startsWith(wanted), {}, title);
 }
 
-const tabs = ["Accounts", "Transfers", "Models", "Abuse", "Audit", "Retention", "Operators"];
+const tabs = ["Accounts", "Transfers", "Models", "Abuse", "Audit", "Evidence", "Operators"];
 /** What each page shows when it is there. */
 const shown: Record<string, string> = {
-  Accounts: "Find", Transfers: "Find", Models: "simulated-chat", Abuse: "calls refused for what was in them", Audit: "Sealed days", Retention: "Runs of purge", Operators: "New operator",
+  Accounts: "Find", Transfers: "Find", Models: "simulated-chat", Abuse: "calls refused for what was in them", Audit: "Sealed days", Evidence: "Statements", Operators: "New operator",
 };
 
 describe("the operators' console in a browser", () => {
@@ -269,6 +269,23 @@ describe("the operators' console in a browser", () => {
     }
     expect(problems).toEqual([]);
   }, 120_000);
+
+  test("takes an operator's statement of a promise, and takes it back (place.jakarta)", async () => {
+    const { page, complaints } = await signedIn("statements");
+    await openTab(page, "Evidence");
+    await sees(page, "missing");
+    const row = "tbody tr:first-child";
+    await page.locator(`${row} button`).click();
+    await sees(page, "You state this as the operator of the servers, for 92 days, in public.");
+    await page.locator("dialog button.danger").click();
+    await page.waitForSelector(`${row} .badge.good`);
+    await picture(page, "evidence-stated");
+    await press(page, "Withdraw");
+    await page.locator("dialog button.danger").click();
+    await page.waitForSelector(`${row} .badge.bad`);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
 
   test("hands out the log, to be verified", async () => {
     const { page } = await signedIn("fifth");

@@ -67,7 +67,7 @@ async function addThrottle(accountId: string): Promise<void> {
 
 describe("each route of admin", () => {
   /** These name nobody, and are read without a row. */
-  const readsNobody = ["/models/list", "/books", "/reconciliation", "/operators", "/audit/days", "/purge/runs"];
+  const readsNobody = ["/models/list", "/books", "/reconciliation", "/operators", "/audit/days", "/purge/runs", "/attestations"];
 
   /** What to ask each route, so that it does what it is for. */
   const examples: Record<string, () => Promise<object>> = {
@@ -94,6 +94,8 @@ describe("each route of admin", () => {
       await admin.db.sql`insert into purge_runs (state, early_days, finished_at) values ('refused', 0, now())`;
       return {};
     },
+    "/attestations/state": async () => ({ promise: "pay.alpha" }),
+    "/attestations/withdraw": async () => ({ promise: "pay.alpha" }),
     "/abuse": async () => ({}),
     "/abuse/lift": async () => {
       const { accountId } = await newPerson();

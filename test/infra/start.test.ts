@@ -135,7 +135,7 @@ describe("npm start", { timeout: 2 * startTimeoutMs }, () => {
     const run = await startReady(dataDir);
     const { ready } = run;
     apiKey = ready.apiKey;
-    const names = ["accounts", "admin", "audit-seal", "billing", "dashboard", "export", "key-auth", "notify", "proxy", "purge", "reconcile", "usage-record"];
+    const names = ["accounts", "admin", "audit-seal", "billing", "dashboard", "export", "key-auth", "notify", "policy", "proxy", "purge", "reconcile", "usage-record"];
     expect(Object.keys(ready.pids).sort()).toEqual(names);
     expect(await balance(ready)).toBe(100_000_000_000n);
 
@@ -144,6 +144,9 @@ describe("npm start", { timeout: 2 * startTimeoutMs }, () => {
     const { usage } = (await answer.json()) as { usage: { cost_micro_rupiah: number } };
     expect(100_000_000_000n - (await balance(ready))).toBe(BigInt(usage.cost_micro_rupiah));
     expect((await fetch(ready.dashboardUrl)).status).toBe(200);
+    // All of it, as the status page finds it.
+    expect(await (await fetch(`${ready.url}/status.json`)).json()).toMatchObject({ state: "up", database: "up", engines: { up: 1, all: 1 } });
+    expect((await fetch(`${ready.url}/policy?lang=id`)).headers.get("content-language")).toBe("id");
     const login = Buffer.from(`${ready.admin.user}:${ready.admin.password}`).toString("base64");
     const listed = await fetch(`${ready.url}/system/functions`, { headers: { authorization: `Basic ${login}` } });
     expect(await listed.json()).toHaveLength(names.length);

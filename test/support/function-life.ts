@@ -71,7 +71,7 @@ export async function signUpSomeone(url: string): Promise<Response> {
 
 /** Port 1 of this machine, where nothing listens. */
 function secretValue(name: string): string {
-  if (name === "receipt-key" || name === "audit-key" || name === "session-key") return makeReceiptKey();
+  if (["receipt-key", "audit-key", "evidence-key", "session-key"].includes(name)) return makeReceiptKey();
   if (name.startsWith("database-")) return "postgres://nobody:nothing@127.0.0.1:1/none";
   if (name === "object-store-login") return "access-key:secret-of-some-length";
   return name === "smtp-url" ? "smtp://127.0.0.1:1" : "a secret of some length";

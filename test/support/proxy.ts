@@ -128,6 +128,7 @@ export async function startProxy(settings: ProxySettings = {}) {
     openLeases: () => leases.open,
     waitingSettlements: () => settlements.waiting,
     bodyBytes: () => bodies.usedBytes,
+    engines: () => backends.states(),
   });
   const settlements = createSettlements({
     usageRecord: client,

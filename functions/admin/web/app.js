@@ -16,7 +16,7 @@ const pages = {
   models: ["Models", (_, reload) => modelsPage(reload)],
   abuse: ["Abuse", (_, reload) => abusePage(reload)],
   audit: ["Audit", (accountId) => auditPage(accountId)],
-  retention: ["Retention", (_, reload) => retentionPage(reload)],
+  evidence: ["Evidence", (_, reload) => retentionPage(reload)],
   operators: ["Operators", (_, reload) => operatorsPage(reload)],
 };
 

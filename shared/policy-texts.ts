@@ -1,7 +1,14 @@
-/** The policy rows in the words of the page: each promise and its limit, in each language that has a translation. */
-import type { Limit, PolicyRow } from "#shared/policy.ts";
+/** The policy rows in the words of the pages: each promise and its limit, in each language that has a translation. */
+import type { Translated } from "./languages.ts";
+import type { Limit, PolicyRow, Proof } from "./policy.ts";
 import { indonesian } from "./policy-indonesian.ts";
-import type { PolicyText } from "./site.ts";
+
+/** A row of the policy data, as a page shows it. */
+export interface PolicyText {
+  id: string;
+  promise: Translated;
+  limit?: Translated;
+}
 
 export function policyTexts(rows: readonly PolicyRow[]): PolicyText[] {
   return rows.map(({ id, promise, limit }) => ({
@@ -13,7 +20,17 @@ export function policyTexts(rows: readonly PolicyRow[]): PolicyText[] {
 
 /** The English sentences of the rows that a language must translate. */
 export function sentencesOf(rows: readonly PolicyRow[]): string[] {
-  return rows.flatMap(({ promise, limit }) => (limit?.since ? [promise, limit.since] : [promise]));
+  return rows.flatMap(({ promise, limit, proof }) => [promise, ...(limit?.since ? [limit.since] : []), wordsOf(proof)]);
+}
+
+/** How a promise is shown to be kept. */
+export function proofText(proof: Proof): Translated {
+  return { en: wordsOf(proof), id: indonesian[wordsOf(proof)] };
+}
+
+function wordsOf(proof: Proof): string {
+  if (proof.kind === "measured") return proof.what;
+  return proof.kind === "configured" ? proof.enforcedBy : proof.role;
 }
 
 function limitInEnglish({ amount, unit, since, atLeast }: Limit): string {

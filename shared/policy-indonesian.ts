@@ -63,4 +63,38 @@ export const indonesian: Readonly<Record<string, string>> = {
   "Every user is told by e-mail before a material change of this policy takes effect.":
     "Setiap pengguna diberi tahu lewat surel sebelum perubahan penting kebijakan ini berlaku.",
   "the mail": "surel",
+
+  // How each is shown to be kept.
+  "the proxy cannot write files and has no database login; log lines are rebuilt from a closed schema":
+    "proxy tidak dapat menulis berkas dan tidak punya akses basis data; baris log disusun ulang dari skema tertutup",
+  "the proxy holds bodies under a memory budget and has no right to write files":
+    "proxy menahan isi permintaan dalam jatah memori dan tidak berhak menulis berkas",
+  "every column of the database is in exactly one category": "setiap kolom basis data masuk tepat satu kategori",
+  "the configured backup window, and the live limits it leaves": "masa simpan cadangan yang dikonfigurasi, dan batas data aktif yang tersisa",
+  "the longest that a closed account has waited": "waktu tunggu terlama akun yang sudah ditutup",
+  "the oldest revoked key": "kunci tertua yang sudah dicabut",
+  "the oldest usage event": "peristiwa pemakaian tertua",
+  "the oldest billing event": "peristiwa penagihan tertua",
+  "the oldest row of the audit log": "baris tertua log audit",
+  "the expiry that is signed into the token": "masa berlaku yang ditandatangani di dalam token",
+  "the page's content security policy allows its own origin only; no answer sets a cookie":
+    "kebijakan keamanan konten halaman hanya mengizinkan asalnya sendiri; tidak ada jawaban yang menyetel cookie",
+  "database roles: accounts, admin, billing (on documents) and notify alone reach the address":
+    "peran basis data: hanya accounts, admin, billing (pada dokumen), dan notify yang menjangkau alamat",
+  "database roles: usage-record writes it, export hands it to its owner, admin counts what looks like abuse":
+    "peran basis data: usage-record menulisnya, export menyerahkannya kepada pemiliknya, admin menghitung yang tampak seperti penyalahgunaan",
+  "database roles: it is appended to with each action, and changed by nobody":
+    "peran basis data: ditambah pada setiap tindakan, dan tidak diubah oleh siapa pun",
+  "engines are reached at private addresses only": "mesin inferensi hanya dijangkau di alamat privat",
+  "network policies": "kebijakan jaringan",
+  "operator of the servers": "operator server",
+  "operator of billing": "operator penagihan",
+  "operator of support": "operator dukungan",
+  "the function that serves it answers": "fungsi yang melayaninya menjawab",
+  "accounts that are due for erasure, and for how long": "akun yang jatuh tempo untuk dihapus, dan sudah berapa lama",
+  "handshakes with the public addresses": "jabat tangan TLS dengan alamat publik",
+  "the form that the database accepts": "bentuk yang diterima basis data",
+  "the form that the database accepts: 32 bytes": "bentuk yang diterima basis data: 32 byte",
+  "the policy function serves security.txt": "fungsi policy menyajikan security.txt",
+  "the days between the last mail and the change": "jumlah hari antara surel terakhir dan perubahan",
 };
