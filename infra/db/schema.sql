@@ -5,7 +5,7 @@ create type abuse_signal as enum ('errors', 'left', 'rate_limit');
 create type account_status as enum ('active', 'suspended', 'closed');
 create type account_token_purpose as enum ('verify_email', 'reset_password', 'change_email', 'cancel_deletion');
 create type attested_promise as enum ('place.jakarta', 'pay.alpha', 'right.*');
-create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused', 'promise_attested', 'attestation_withdrawn');
+create type audit_action as enum ('account_created', 'account_suspended', 'account_reinstated', 'account_closed', 'key_created', 'key_revoked', 'billing_event_posted', 'model_created', 'model_enabled', 'model_disabled', 'price_created', 'purge_gap_confirmed', 'key_limits_changed', 'retirement_announced', 'retirement_withdrawn', 'invoice_confirmed', 'key_rotated', 'operator_created', 'operator_invited', 'operator_enrolled', 'operator_signed_in', 'operator_signed_out', 'operator_session_opened', 'operator_disabled', 'account_searched', 'account_viewed', 'abuse_viewed', 'audit_viewed', 'audit_exported', 'purge_run_finished', 'purge_run_refused', 'throttle_lifted', 'promise_attested', 'attestation_withdrawn');
 create type audit_actor as enum ('operator', 'system', 'account');
 create type billing_kind as enum ('top_up', 'refund', 'signup_credit', 'adjustment');
 create type billing_reason as enum ('bank_transfer', 'signup', 'refund_requested', 'account_closing', 'service_fault', 'goodwill', 'correction');
@@ -13,13 +13,14 @@ create type claim_outcome as enum ('claimed', 'free', 'completed', 'in_progress'
 create type erasure_outcome as enum ('none', 'more', 'erased');
 create type image_quality as enum ('low', 'medium', 'high', 'standard', 'hd');
 create type invoice_state as enum ('open', 'paid', 'cancelled');
-create type lease_report as (lease_id uuid, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
+create type lease_change as (lease_id uuid, is_new boolean, replica_id uuid, account_id uuid, granted_micro bigint, largest_micro bigint, renew boolean, returned_micro bigint, recall_answered boolean, closing boolean);
+create type lease_request as (replica_id uuid, account_id uuid, key_id uuid, lease_id uuid, needs bigint[], want_micro bigint);
 create type ledger_account as enum ('customer', 'bank', 'signup_credit_expense', 'refunds', 'adjustments', 'ppn_payable');
-create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted');
+create type mail_template as enum ('welcome', 'model_retirement', 'invoice', 'receipt', 'low_balance', 'statement', 'verify_email', 'already_registered', 'reset_password', 'password_changed', 'change_email', 'email_change_asked', 'account_deleted', 'export_ready');
 create type model_kind as enum ('chat', 'embedding', 'image');
 create type purge_state as enum ('running', 'finished', 'interrupted', 'refused');
-create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites');
-create type rate_unit as enum ('requests', 'tokens');
+create type purge_step as enum ('slices_ahead', 'leases', 'usage_events', 'api_keys', 'audit_log', 'outbox', 'billing_events', 'purge_runs', 'accounts', 'persons', 'key_use', 'daily_books', 'idempotency_claims', 'invoices', 'account_tokens', 'unverified_accounts', 'usage_exports', 'operators', 'operator_sessions', 'operator_invites', 'throttles', 'rewrites');
+create type rate_unit as enum ('requests', 'tokens', 'throttle');
 create type settle_outcome as enum ('settled', 'superseded', 'refused');
 create type settlement as (request_id uuid, account_id uuid, key_id uuid, lease_id uuid, model text, endpoint usage_endpoint, price_version integer, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, images integer, cost_micro bigint, latency_ms integer, status smallint);
 create type suspension_reason as enum ('operator_decision', 'abuse', 'security', 'unpaid', 'legal');
@@ -29,7 +30,7 @@ create type usage_export_state as enum ('queued', 'building', 'ready', 'failed')
 
 create table account_tokens (
   hash bytea not null /* statistics 0 */,
-  account_id uuid not null,
+  account_id uuid not null /* statistics 0 */,
   purpose account_token_purpose not null,
   expires_at timestamp with time zone not null
 );
@@ -40,16 +41,17 @@ create index account_tokens_account ON account_tokens USING btree (account_id);
 create index account_tokens_expires ON account_tokens USING btree (expires_at);
 
 create table accounts (
-  id uuid not null default uuidv7(),
+  id uuid not null default uuidv7() /* statistics 0 */,
   status account_status not null default 'active'::account_status,
   closed_at timestamp with time zone,
-  audit_alias uuid not null default gen_random_uuid(),
+  audit_alias uuid not null default gen_random_uuid() /* statistics 0 */,
   changed_xid xid8 not null,
   sessions_from timestamp with time zone,
   reopens_as account_status
 );
 CREATE TRIGGER accounts_forget_audit_subject AFTER DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION forget_audit_subject();
 CREATE TRIGGER accounts_note_change BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION note_change();
+CREATE TRIGGER accounts_note_rewrites AFTER DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION note_erased_account();
 CREATE TRIGGER accounts_refuse_untold_deletion BEFORE DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION refuse_untold_account_deletion();
 alter table accounts add constraint accounts_audit_alias_key UNIQUE (audit_alias);
 alter table accounts add constraint accounts_closed_has_time CHECK (((status = 'closed'::account_status) = (closed_at IS NOT NULL)));
@@ -59,13 +61,13 @@ create index accounts_changed ON accounts USING btree (changed_xid);
 create index accounts_closed ON accounts USING btree (closed_at) WHERE (status = 'closed'::account_status);
 
 create table api_keys (
-  id uuid not null default uuidv7(),
-  account_id uuid not null,
+  id uuid not null default uuidv7() /* statistics 0 */,
+  account_id uuid not null /* statistics 0 */,
   hash bytea not null /* statistics 0 */,
   prefix text not null /* statistics 0 */,
   name text not null /* statistics 0 */,
-  scopes text[] not null,
-  models text[],
+  scopes text[] not null /* statistics 0 */,
+  models text[] /* statistics 0 */,
   expires_at timestamp with time zone,
   requests_per_minute integer,
   tokens_per_minute integer,
@@ -75,6 +77,7 @@ create table api_keys (
 );
 CREATE TRIGGER api_keys_models_known BEFORE INSERT OR UPDATE OF models ON api_keys FOR EACH ROW WHEN ((new.models IS NOT NULL)) EXECUTE FUNCTION refuse_unknown_models();
 CREATE TRIGGER api_keys_note_change BEFORE INSERT OR UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION note_change();
+CREATE TRIGGER api_keys_note_rewrite AFTER UPDATE OF name ON api_keys FOR EACH ROW WHEN ((new.name IS DISTINCT FROM old.name)) EXECUTE FUNCTION note_changed_file();
 CREATE TRIGGER api_keys_refuse_untold_deletion BEFORE DELETE ON api_keys FOR EACH ROW EXECUTE FUNCTION refuse_untold_key_deletion();
 alter table api_keys add constraint api_keys_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table api_keys add constraint api_keys_hash_key UNIQUE (hash);
@@ -91,9 +94,9 @@ create index api_keys_changed ON api_keys USING btree (changed_xid);
 create index api_keys_revoked ON api_keys USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
 create table attestations (
-  id uuid not null default uuidv7(),
+  id uuid not null default uuidv7() /* statistics 0 */,
   promise attested_promise not null,
-  sentence_digest bytea not null,
+  sentence_digest bytea not null /* statistics 0 */,
   stated_at timestamp with time zone not null default now(),
   expires_at timestamp with time zone not null
 );
@@ -112,9 +115,9 @@ alter table audit_clock add constraint audit_clock_pkey PRIMARY KEY (id);
 create table audit_days (
   day date not null,
   rows integer not null,
-  head bytea not null,
+  head bytea not null /* statistics 0 */,
   sealed_until timestamp with time zone not null,
-  statement text not null
+  statement text not null /* statistics 0 */
 );
 alter table audit_days add constraint audit_days_head_length CHECK ((octet_length(head) = 32));
 alter table audit_days add constraint audit_days_pkey PRIMARY KEY (day);
@@ -127,12 +130,12 @@ create table audit_log (
   at timestamp with time zone not null default audit_time(),
   actor audit_actor not null,
   action audit_action not null,
-  subject_alias uuid,
-  object_id uuid,
+  subject_alias uuid /* statistics 0 */,
+  object_id uuid /* statistics 0 */,
   reason suspension_reason,
-  operator_id uuid,
-  subject_salt uuid,
-  subject_commitment bytea
+  operator_id uuid /* statistics 0 */,
+  subject_salt uuid /* statistics 0 */,
+  subject_commitment bytea /* statistics 0 */
 );
 CREATE TRIGGER audit_log_complete BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION complete_audit_row();
 CREATE TRIGGER audit_log_immutable BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
@@ -147,7 +150,7 @@ create index audit_log_object ON audit_log USING btree (object_id) WHERE (object
 create index audit_log_subject ON audit_log USING btree (subject_alias, id);
 
 create table balance_alerts (
-  account_id uuid not null,
+  account_id uuid not null /* statistics 0 */,
   threshold_micro bigint not null,
   armed boolean not null default true
 );
@@ -157,12 +160,13 @@ alter table balance_alerts add constraint balance_alerts_threshold CHECK ((thres
 create index balance_alerts_armed ON balance_alerts USING btree (account_id) WHERE armed;
 
 create table balances (
-  account_id uuid not null,
+  account_id uuid not null /* statistics 0 */,
   credited_micro bigint not null default 0,
   consumed_micro bigint not null default 0,
   leased_micro bigint not null default 0
 ) with (fillfactor=50);
 CREATE TRIGGER balances_arm_alert AFTER UPDATE OF credited_micro ON balances FOR EACH ROW EXECUTE FUNCTION arm_balance_alert();
+CREATE TRIGGER balances_leased BEFORE DELETE ON balances FOR EACH ROW EXECUTE FUNCTION refuse_leased_balance_deletion();
 alter table balances add constraint balances_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table balances add constraint balances_available CHECK ((((credited_micro - consumed_micro) - leased_micro) >= 0));
 alter table balances add constraint balances_consumed CHECK ((consumed_micro >= 0));
@@ -171,12 +175,12 @@ alter table balances add constraint balances_leased CHECK ((leased_micro >= 0));
 alter table balances add constraint balances_pkey PRIMARY KEY (account_id);
 
 create table billing_events (
-  id uuid not null default uuidv7(),
-  account_id uuid not null,
+  id uuid not null default uuidv7() /* statistics 0 */,
+  account_id uuid not null /* statistics 0 */,
   kind billing_kind not null,
   amount_micro bigint not null,
   reason billing_reason not null,
-  idempotency_key uuid not null,
+  idempotency_key uuid not null /* statistics 0 */,
   created_at timestamp with time zone not null default now()
 );
 CREATE CONSTRAINT TRIGGER billing_events_balanced AFTER INSERT ON billing_events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_event_balanced();
@@ -196,7 +200,7 @@ create index billing_events_created ON billing_events USING btree (created_at);
 create uniquE INDEX billing_events_one_signup_credit ON billing_events USING btree (account_id) WHERE (kind = 'signup_credit'::billing_kind);
 
 create table canary_scans (
-  id uuid not null default uuidv7(),
+  id uuid not null default uuidv7() /* statistics 0 */,
   scanned_at timestamp with time zone not null default now(),
   bytes_searched bigint not null,
   stores_searched integer not null,
@@ -234,7 +238,7 @@ alter table daily_books add constraint daily_books_reasoning_tokens_check CHECK 
 alter table daily_books add constraint daily_books_requests_check CHECK ((requests >= 0));
 
 create table engine_counters (
-  backend uuid not null,
+  backend uuid not null /* statistics 0 */,
   model_id smallint not null,
   read_at timestamp with time zone not null,
   prompt_tokens bigint not null,
@@ -246,11 +250,11 @@ alter table engine_counters add constraint engine_counters_pkey PRIMARY KEY (bac
 alter table engine_counters add constraint engine_counters_prompt_tokens_check CHECK ((prompt_tokens >= 0));
 
 create table idempotency_claims (
-  account_id uuid not null,
+  account_id uuid not null /* statistics 0 */,
   digest bytea not null /* statistics 0 */,
-  request_id uuid not null,
-  key_id uuid not null,
-  lease_id uuid not null,
+  request_id uuid not null /* statistics 0 */,
+  key_id uuid not null /* statistics 0 */,
+  lease_id uuid not null /* statistics 0 */,
   model_id smallint not null,
   endpoint usage_endpoint not null,
   price_version integer not null,
@@ -270,8 +274,8 @@ create table invoice_numbers (
 alter table invoice_numbers add constraint invoice_numbers_pkey PRIMARY KEY (year);
 
 create table invoices (
-  id uuid not null default uuidv7(),
-  account_id uuid not null,
+  id uuid not null default uuidv7() /* statistics 0 */,
+  account_id uuid not null /* statistics 0 */,
   year smallint not null,
   number integer not null,
   credit_micro bigint not null,
@@ -281,8 +285,8 @@ create table invoices (
   due_at timestamp with time zone not null,
   state invoice_state not null default 'open'::invoice_state,
   paid_at timestamp with time zone,
-  billing_event_id uuid,
-  idempotency_key uuid not null
+  billing_event_id uuid /* statistics 0 */,
+  idempotency_key uuid not null /* statistics 0 */
 );
 CREATE TRIGGER invoices_guarded BEFORE DELETE OR UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION guard_invoice();
 CREATE TRIGGER invoices_no_truncate BEFORE TRUNCATE ON invoices FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -302,7 +306,7 @@ create index invoices_account ON invoices USING btree (account_id, id);
 create index invoices_unpaid ON invoices USING btree (due_at) WHERE (state <> 'paid'::invoice_state);
 
 create table key_budgets (
-  key_id uuid not null,
+  key_id uuid not null /* statistics 0 */,
   month date not null,
   spent_micro bigint not null
 ) with (fillfactor=50);
@@ -310,7 +314,7 @@ alter table key_budgets add constraint key_budgets_key_id_fkey FOREIGN KEY (key_
 alter table key_budgets add constraint key_budgets_pkey PRIMARY KEY (key_id);
 
 create unlogged table key_rates (
-  key_id uuid not null,
+  key_id uuid not null /* statistics 0 */,
   unit rate_unit not null,
   second bigint not null,
   counts bigint[] not null
@@ -320,28 +324,27 @@ alter table key_rates add constraint key_rates_key_id_fkey FOREIGN KEY (key_id) 
 alter table key_rates add constraint key_rates_pkey PRIMARY KEY (key_id, unit);
 
 create table leases (
-  id uuid not null default uuidv7(),
-  account_id uuid not null,
-  replica_id uuid not null,
+  id uuid not null default uuidv7() /* statistics 0 */,
+  account_id uuid not null /* statistics 0 */,
+  replica_id uuid not null /* statistics 0 */,
   granted_micro bigint not null,
   consumed_micro bigint not null default 0,
   expires_at timestamp with time zone not null,
   recall_requested_at timestamp with time zone,
   recall_answered_at timestamp with time zone,
-  key_id uuid
+  key_id uuid /* statistics 0 */
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
 CREATE TRIGGER leases_count_ended AFTER DELETE ON leases FOR EACH ROW WHEN ((old.key_id IS NOT NULL)) EXECUTE FUNCTION count_ended_lease();
-alter table leases add constraint leases_account_id_fkey FOREIGN KEY (account_id) REFERENCES balances(account_id);
 alter table leases add constraint leases_never_overspent CHECK (((consumed_micro >= 0) AND (consumed_micro <= granted_micro)));
 alter table leases add constraint leases_pkey PRIMARY KEY (id);
 create index leases_account ON leases USING btree (account_id);
 create index leases_key ON leases USING btree (key_id) WHERE (key_id IS NOT NULL);
-create index leases_replica ON leases USING btree (replica_id);
+create index leases_recalled ON leases USING btree (replica_id) WHERE ((recall_requested_at IS NOT NULL) AND (recall_answered_at IS NULL));
 
 create table ledger_entries (
-  event_id uuid not null,
+  event_id uuid not null /* statistics 0 */,
   ledger_account ledger_account not null,
-  account_id uuid,
+  account_id uuid /* statistics 0 */,
   amount_micro bigint not null
 );
 CREATE CONSTRAINT TRIGGER ledger_entries_balanced AFTER INSERT OR DELETE OR UPDATE ON ledger_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_event_balanced();
@@ -353,15 +356,15 @@ alter table ledger_entries add constraint ledger_entries_event_id_fkey FOREIGN K
 alter table ledger_entries add constraint ledger_entries_pkey PRIMARY KEY (event_id, ledger_account);
 
 create table migrations (
-  name text not null,
-  digest text not null,
+  name text not null /* statistics 0 */,
+  digest text not null /* statistics 0 */,
   applied_at timestamp with time zone not null default now()
 );
 alter table migrations add constraint migrations_pkey PRIMARY KEY (name);
 
 create table models (
   id smallint not null generated always as identity,
-  name text not null,
+  name text not null /* statistics 0 */,
   kind model_kind not null,
   context_tokens integer not null,
   output_tokens_max integer not null,
@@ -383,16 +386,16 @@ alter table models add constraint models_retirement_whole CHECK (((retirement_an
 alter table models add constraint models_template_tokens_check CHECK ((template_tokens >= 0));
 
 create table operator_challenges (
-  digest bytea not null,
+  digest bytea not null /* statistics 0 */,
   expires_at timestamp with time zone not null
 );
 alter table operator_challenges add constraint operator_challenges_digest_length CHECK ((octet_length(digest) = 32));
 alter table operator_challenges add constraint operator_challenges_pkey PRIMARY KEY (digest);
 
 create table operator_credentials (
-  id bytea not null,
-  operator_id uuid not null,
-  public_key bytea not null,
+  id bytea not null /* statistics 0 */,
+  operator_id uuid not null /* statistics 0 */,
+  public_key bytea not null /* statistics 0 */,
   uses bigint not null,
   created_at timestamp with time zone not null default now()
 );
@@ -404,8 +407,8 @@ alter table operator_credentials add constraint operator_credentials_uses_counte
 create index operator_credentials_operator ON operator_credentials USING btree (operator_id);
 
 create table operator_invites (
-  digest bytea not null,
-  operator_id uuid not null,
+  digest bytea not null /* statistics 0 */,
+  operator_id uuid not null /* statistics 0 */,
   replaces boolean not null,
   expires_at timestamp with time zone not null
 );
@@ -425,8 +428,8 @@ alter table operator_losses add constraint operator_losses_model_id_fkey FOREIGN
 alter table operator_losses add constraint operator_losses_pkey PRIMARY KEY (day, model_id);
 
 create table operator_sessions (
-  digest bytea not null,
-  operator_id uuid not null,
+  digest bytea not null /* statistics 0 */,
+  operator_id uuid not null /* statistics 0 */,
   expires_at timestamp with time zone not null
 );
 alter table operator_sessions add constraint operator_sessions_digest_length CHECK ((octet_length(digest) = 32));
@@ -435,8 +438,8 @@ alter table operator_sessions add constraint operator_sessions_pkey PRIMARY KEY 
 create index operator_sessions_operator ON operator_sessions USING btree (operator_id);
 
 create table operators (
-  id uuid not null default gen_random_uuid(),
-  name text not null,
+  id uuid not null default gen_random_uuid() /* statistics 0 */,
+  name text not null /* statistics 0 */,
   created_at timestamp with time zone not null default now(),
   disabled_at timestamp with time zone
 );
@@ -445,13 +448,13 @@ alter table operators add constraint operators_name_key UNIQUE (name);
 alter table operators add constraint operators_pkey PRIMARY KEY (id);
 
 create table outbox (
-  id uuid not null default uuidv7(),
-  account_id uuid not null,
+  id uuid not null default uuidv7() /* statistics 0 */,
+  account_id uuid not null /* statistics 0 */,
   template mail_template not null,
   created_at timestamp with time zone not null default now(),
   attempts integer not null default 0,
   next_attempt_at timestamp with time zone not null default now(),
-  object_id uuid,
+  object_id uuid /* statistics 0 */,
   month date,
   model_id smallint
 );
@@ -464,14 +467,8 @@ alter table outbox add constraint outbox_pkey PRIMARY KEY (id);
 create index outbox_account ON outbox USING btree (account_id);
 create index outbox_due ON outbox USING btree (next_attempt_at);
 
-create table person_rewrites (
-  part smallint not null,
-  changed_xid xid8 not null
-);
-alter table person_rewrites add constraint person_rewrites_pkey PRIMARY KEY (part);
-
 create table persons (
-  account_id uuid not null,
+  account_id uuid not null /* statistics 0 */,
   email text not null /* statistics 0 */,
   name text /* statistics 0 */,
   password_hash text /* statistics 0 */,
@@ -479,7 +476,7 @@ create table persons (
   new_email text /* statistics 0 */,
   new_email_at timestamp with time zone
 ) partition by hash (account_id);
-CREATE TRIGGER persons_note_rewrite AFTER DELETE OR UPDATE ON persons FOR EACH ROW EXECUTE FUNCTION note_person_rewrite();
+CREATE TRIGGER persons_note_rewrite AFTER DELETE OR UPDATE ON persons FOR EACH ROW EXECUTE FUNCTION note_changed_file();
 alter table persons add constraint persons_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id);
 alter table persons add constraint persons_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254)));
 alter table persons add constraint persons_name_length CHECK ((length(name) <= 128));
@@ -500,7 +497,7 @@ create table prices (
   output_micro bigint not null,
   image_micro bigint not null,
   line_of integer,
-  size text,
+  size text /* statistics 0 */,
   quality image_quality
 );
 CREATE TRIGGER prices_immutable BEFORE DELETE OR UPDATE ON prices FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -518,14 +515,14 @@ create index prices_in_force ON prices USING btree (model_id, effective_at DESC,
 create uniquE INDEX prices_lines ON prices USING btree (line_of, size, quality) NULLS NOT DISTINCT WHERE (line_of IS NOT NULL);
 
 create table purge_runs (
-  id uuid not null default uuidv7(),
+  id uuid not null default uuidv7() /* statistics 0 */,
   state purge_state not null,
   early_days integer not null,
   started_at timestamp with time zone not null default now(),
   finished_at timestamp with time zone,
   steps_left integer,
   confirmed_at timestamp with time zone,
-  confirmed_by text
+  confirmed_by text /* statistics 0 */
 );
 CREATE TRIGGER purge_runs_audit AFTER INSERT OR UPDATE OF state ON purge_runs FOR EACH ROW EXECUTE FUNCTION audit_purge_run();
 alter table purge_runs add constraint purge_runs_confirmed_by_known CHECK ((confirmed_by = ANY (ARRAY['operator'::text, 'system'::text])));
@@ -536,7 +533,7 @@ alter table purge_runs add constraint purge_runs_steps_left_check CHECK ((steps_
 create index purge_runs_started ON purge_runs USING btree (started_at);
 
 create table purge_steps (
-  run_id uuid not null,
+  run_id uuid not null /* statistics 0 */,
   step purge_step not null,
   live_days integer,
   done bigint not null
@@ -571,6 +568,15 @@ create table retirement_notices (
 alter table retirement_notices add constraint retirement_notices_model_id_fkey FOREIGN KEY (model_id) REFERENCES models(id);
 alter table retirement_notices add constraint retirement_notices_pkey PRIMARY KEY (model_id);
 
+create table rewrites (
+  file oid not null,
+  node oid not null,
+  changed_xid xid8 not null,
+  tried_by uuid /* statistics 0 */,
+  tries integer not null default 0
+);
+alter table rewrites add constraint rewrites_pkey PRIMARY KEY (file);
+
 create table statement_runs (
   month date not null,
   accounts_until timestamp with time zone not null default '1970-01-01 00:00:00+00'::timestamp with time zone
@@ -578,10 +584,23 @@ create table statement_runs (
 alter table statement_runs add constraint statement_runs_month_begins CHECK ((EXTRACT(day FROM month) = (1)::numeric));
 alter table statement_runs add constraint statement_runs_pkey PRIMARY KEY (month);
 
+create table throttles (
+  account_id uuid not null /* statistics 0 */,
+  signal abuse_signal not null,
+  requests_per_minute integer not null,
+  began_at timestamp with time zone not null default now(),
+  ends_at timestamp with time zone not null,
+  lifted boolean not null default false
+);
+alter table throttles add constraint throttles_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table throttles add constraint throttles_are_bounded CHECK (((ends_at > began_at) AND (ends_at <= (began_at + '1 day'::interval))));
+alter table throttles add constraint throttles_pkey PRIMARY KEY (account_id);
+alter table throttles add constraint throttles_requests_per_minute_check CHECK ((requests_per_minute > 0));
+
 create table usage_events (
-  id uuid not null,
-  account_id uuid not null,
-  key_id uuid not null,
+  id uuid not null /* statistics 0 */,
+  account_id uuid not null /* statistics 0 */,
+  key_id uuid not null /* statistics 0 */,
   cost_micro bigint not null,
   price_version integer not null,
   prompt_tokens integer not null,
@@ -594,33 +613,35 @@ create table usage_events (
   model_id smallint not null,
   status smallint not null
 ) partition by range (id);
+CREATE TRIGGER usage_events_note_rewrite AFTER DELETE ON usage_events FOR EACH ROW EXECUTE FUNCTION note_changed_file();
 alter table usage_events add constraint usage_events_cost_micro_check CHECK ((cost_micro >= 0));
 alter table usage_events add constraint usage_events_pkey PRIMARY KEY (id);
 create index usage_events_account ON ONLY public.usage_events USING btree (account_id, id);
 
 create table usage_exports (
-  id uuid not null default uuidv7(),
-  account_id uuid not null,
+  id uuid not null default uuidv7() /* statistics 0 */,
+  account_id uuid not null /* statistics 0 */,
   created_at timestamp with time zone not null default now(),
   state usage_export_state not null default 'queued'::usage_export_state,
   from_day date not null,
   to_day date,
   model_id smallint,
-  key_id uuid,
+  key_id uuid /* statistics 0 */,
   endpoint usage_endpoint,
   status_class smallint,
   turn_at timestamp with time zone not null default now(),
   restarts integer not null default 0,
-  etags text[] not null default '{}'::text[],
-  cursor_id uuid,
+  etags text[] not null default '{}'::text[] /* statistics 0 */,
+  cursor_id uuid /* statistics 0 */,
   records bigint not null default 0,
   bytes bigint not null default 0,
-  first_id uuid,
-  last_id uuid,
+  first_id uuid /* statistics 0 */,
+  last_id uuid /* statistics 0 */,
   subtrees bytea not null default '\x'::bytea /* statistics 0 */,
   link_hash bytea /* statistics 0 */,
   link_ends_at timestamp with time zone
 );
+CREATE TRIGGER usage_exports_end_mail AFTER DELETE ON usage_exports FOR EACH ROW EXECUTE FUNCTION forget_export_mail();
 alter table usage_exports add constraint usage_exports_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table usage_exports add constraint usage_exports_bytes_check CHECK ((bytes >= 0));
 alter table usage_exports add constraint usage_exports_etags_form CHECK ((array_to_string(etags, ','::text, '-'::text) ~ '^("?[0-9A-Za-z_.+/=-]{1,80}"?(,|$))*$'::text));
@@ -644,6 +665,7 @@ create view evidence_oldest (store, oldest_at); -- 0a46b30c6de8
 create view evidence_purge (run_id, finished_at, early_days, steps_left, refused_since); -- 7e3f9a4ff54b
 create view evidence_purge_limits (step, live_days); -- 188ec56efbcf
 
+create function abuse_signs(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language sql set search_path=public, pg_temp; -- 0778b99319d9
 create function account_ask_email(uuid,text) returns void language plpgsql security definer set search_path=public, pg_temp; -- 7c92e1363ad5
 create function account_ask_mail(text,account_token_purpose) returns void language plpgsql security definer set search_path=public, pg_temp; -- cb832a039767
 create function account_change_key(uuid,uuid,jsonb) returns void language plpgsql security definer set search_path=public, pg_temp; -- 614c416116ce
@@ -685,12 +707,14 @@ create function admin_export_audit(date,date) returns SETOF record language plpg
 create function admin_find_accounts(text,uuid,text) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- b449314b9df3
 create function admin_find_invoices(integer,integer,uuid) returns SETOF invoices language plpgsql security definer set search_path=public, pg_temp; -- 7898ba23ed29
 create function admin_grant_signup_credit(uuid,bigint) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- d7d07c2470a3
-create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- dac2bf535aed
+create function admin_lift_throttle(uuid) returns void language plpgsql security definer set search_path=public, pg_temp; -- f52ccc360024
+create function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- ffb619b92983
 create function admin_list_attestations() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 92c808298ac1
 create function admin_list_audit_days(integer) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 6ff94f549602
 create function admin_list_engines() returns SETOF record language sql security definer set search_path=public, pg_temp; -- 5e4e3acda73a
 create function admin_list_models(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- fe8bc61da654
 create function admin_list_purge_runs(integer) returns jsonb language sql security definer set search_path=public, pg_temp; -- a62212b85a08
+create function admin_list_throttles() returns SETOF throttles language sql security definer set search_path=public, pg_temp; -- 75d355bc613a
 create function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) returns uuid language plpgsql security definer set search_path=public, pg_temp; -- fb4b6febae65
 create function admin_read_account(uuid) returns jsonb language plpgsql security definer set search_path=public, pg_temp; -- 18db6b7eecbe
 create function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) returns SETOF record language plpgsql security definer set search_path=public, pg_temp; -- 44150ee614ff
@@ -735,6 +759,7 @@ create function create_price_line(integer,text,image_quality,bigint) returns int
 create function delete_due_audit_days(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 900a8732e207
 create function delete_due_operators(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 722a334ad20d
 create function delete_due_rows(uuid,purge_step,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- bee2de1708ae
+create function delete_ended_throttles(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f11497e9b532
 create function delete_expired_claims(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 81d9516c7540
 create function delete_expired_exports(uuid,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- e54c434388a2
 create function delete_expired_logins(uuid,purge_step,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8535291fe3d6
@@ -744,7 +769,7 @@ create function drop_due_usage_slice(uuid,integer,integer) returns integer langu
 create function end_of_sessions() returns timestamp with time zone language sql set search_path=public, pg_temp; -- 27b6e321c850
 create function end_usage_exports(integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 2d1ab1a004c4
 create function enrol_operator(bytea,bytea,bytea,bigint) returns void language plpgsql security definer set search_path=public, pg_temp; -- c65def04e01f
-create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 29ad9181760c
+create function ensure_usage_slices(integer) returns integer language plpgsql security definer set search_path=public, pg_temp set lock_timeout=50ms; -- 4e54d4a82a43
 create function erase_due_account(uuid,integer,integer) returns erasure_outcome language plpgsql security definer set search_path=public, pg_temp; -- 29e6139b8749
 create function evidence_due_erasures(integer) returns record language sql security definer set search_path=public, pg_temp; -- c15c76a12abd
 create function expect_room_for_key(uuid,integer,integer) returns void language plpgsql set search_path=public, pg_temp; -- 260183770930
@@ -752,12 +777,14 @@ create function find_operator_credential(bytea) returns SETOF record language sq
 create function find_operator_invite(bytea) returns SETOF record language sql security definer set search_path=public, pg_temp; -- 9d1d8c3acec3
 create function finish_mail(uuid) returns void language sql security definer set search_path=public, pg_temp; -- b32e88418707
 create function finish_purge_run(uuid,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- d0961c8902ed
-create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- 90f859b4ab90
+create function finish_usage_export(uuid,integer) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- b804d27fe50d
 create function forfeit_key(uuid,timestamp with time zone) returns uuid language sql set search_path=public, pg_temp; -- 72fade4b3433
 create function forget_audit_subject() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- e92ade965312
+create function forget_export_mail() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 9d71ec128732
 create function forget_idle_rates() returns integer language plpgsql security definer set search_path=public, pg_temp; -- 3fecd915f04d
 create function forget_key_use(uuid,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- f5059ecf4202
 create function forget_unconfirmed_emails(uuid,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 32c29c5ed20e
+create function grant_leases_one_by_one(interval,lease_request[]) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql; -- d1f864059aa5
 create function grant_signup_credit(uuid,bigint) returns uuid language plpgsql set search_path=public, pg_temp; -- 090155a35519
 create function guard_invoice() returns trigger language plpgsql set search_path=public, pg_temp; -- 63cfd4f82b2c
 create function invite_operator(uuid,bytea,boolean,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- 57a29032293b
@@ -765,15 +792,15 @@ create function invoice_recipient(uuid) returns SETOF record language sql securi
 create function invoice_year(timestamp with time zone) returns smallint language sql; -- f9c160db92d5
 create function keep_slices_ahead(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 8ed5c770cbb1
 create function last_statement_month() returns date language sql; -- 042dda523d39
-create function lease_grant(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- c5bf823a951b
-create function lease_grant_one_by_one(uuid,interval,jsonb) returns TABLE(outcome text, lease_id uuid, granted_micro bigint, needs_covered integer, available_micro bigint) language plpgsql security definer set search_path=public, pg_temp; -- 2c0c39fe49b9
-create function lease_sync(uuid,interval,lease_report[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off; -- b9cd2b131972
+create function lease_move(interval,lease_change[],lease_request[],uuid[]) returns record language plpgsql security definer set search_path=public, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_hashjoin=off set enable_mergejoin=off set enable_material=off; -- 04d641e09ec5
 create function link_usage_export(uuid,uuid,bytea,integer,integer) returns timestamp with time zone language sql security definer set search_path=public, pg_temp; -- 7499ce0a5573
 create function list_operators() returns SETOF record language sql security definer set search_path=public, pg_temp; -- bfdc5a7c720a
 create function note_change() returns trigger language plpgsql; -- d100be6f14d5
-create function note_person_rewrite() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 4964b4bbf965
-create function note_person_rewrites(uuid) returns integer language plpgsql security definer set search_path=public, pg_temp; -- b494c8b4dece
-create function note_purge_step(uuid,purge_step,integer,bigint) returns void language sql set search_path=public, pg_temp; -- 113dc59a2a43
+create function note_changed_file() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 9df0fb3eae86
+create function note_erased_account() returns trigger language plpgsql security definer set search_path=public, pg_temp; -- 64b1c663c832
+create function note_purge_step(uuid,purge_step,integer,bigint) returns void language plpgsql set search_path=public, pg_temp; -- 616903b7be24
+create function note_rewrite(oid) returns void language sql set search_path=public, pg_temp; -- 1111a18152bc
+create function note_rewrites(uuid) returns record language plpgsql security definer set search_path=public, pg_temp; -- 1037671ffb86
 create function note_usage_export_part(uuid,integer,text,uuid,bigint,bigint,uuid,uuid,bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- bc2eb1142bc4
 create function note_verified(uuid,bigint) returns void language plpgsql set search_path=public, pg_temp; -- 57901b3640e0
 create function open_key_budget(uuid,uuid) returns bigint language plpgsql set search_path=public, pg_temp; -- 927518e5e2d0
@@ -793,6 +820,7 @@ create function record_canary_scan(bigint,integer,integer,integer,integer) retur
 create function record_engine_counters(timestamp with time zone,jsonb,integer) returns void language plpgsql security definer set search_path=public, pg_temp; -- f16027f19fb8
 create function refuse_audit_change() returns trigger language plpgsql set search_path=public, pg_temp; -- 09aac7845e8c
 create function refuse_change() returns trigger language plpgsql; -- b0abb2135474
+create function refuse_leased_balance_deletion() returns trigger language plpgsql set search_path=public, pg_temp; -- 0ccafee6e84e
 create function refuse_unknown_models() returns trigger language plpgsql set search_path=public, pg_temp; -- d92210a065a9
 create function refuse_untold_account_deletion() returns trigger language plpgsql; -- 5fb13bcfdc00
 create function refuse_untold_key_deletion() returns trigger language plpgsql; -- a066f10fbe0f
@@ -814,10 +842,13 @@ create function sign_in_operator(bytea,bigint,bytea,integer) returns void langua
 create function sign_out_operator(bytea,boolean) returns void language plpgsql security definer set search_path=public, pg_temp; -- 839df4d6ed4f
 create function statement_months(uuid) returns SETOF date language sql security definer set search_path=public, pg_temp; -- 4d1ab3b625e6
 create function statement_start(date) returns timestamp with time zone language sql; -- 4747f6801f9a
+create function stop_sampling() returns void language plpgsql set search_path=public, pg_temp; -- cb11e2cc9b59
 create function take_mail() returns SETOF record language sql security definer set search_path=public, pg_temp; -- b34bbcd20c9a
 create function take_operator_challenge(bytea) returns boolean language plpgsql security definer set search_path=public, pg_temp; -- efb08bf7d903
-create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 9791bedd4e88
+create function take_rates(jsonb) returns TABLE(granted bigint, remaining bigint, wait_ms integer, reset_ms integer) language plpgsql security definer set search_path=public, pg_temp; -- 4ded961144ae
+create function take_rewrite(uuid,integer) returns text language plpgsql security definer set search_path=public, pg_temp; -- 5c4a02b32219
 create function take_usage_export_turn() returns SETOF uuid language sql security definer set search_path=public, pg_temp; -- 559f3ff6d40e
+create function throttle_abusers(integer,integer,double precision,double precision,double precision,integer,integer,integer) returns integer language plpgsql security definer set search_path=public, pg_temp; -- 2608b723a834
 create function unbooked_slices() returns TABLE(slice regclass, starts_at timestamp with time zone) language sql set search_path=public, pg_temp; -- ce984a24ebba
 create function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) returns TABLE(model text, requests bigint, prompt_tokens bigint, cached_tokens bigint, completion_tokens bigint, reasoning_tokens bigint, images bigint, cost_micro bigint) language sql security definer set search_path=public, pg_temp set plan_cache_mode=force_custom_plan; -- 6129e06470e9
 create function usage_is_whole_since(timestamp with time zone) returns boolean language sql set search_path=public, pg_temp; -- 8e8a1b64aa03
@@ -865,12 +896,14 @@ grant execute on function admin_export_audit(date,date) to epithre_admin;
 grant execute on function admin_find_accounts(text,uuid,text) to epithre_admin;
 grant execute on function admin_find_invoices(integer,integer,uuid) to epithre_admin;
 grant execute on function admin_grant_signup_credit(uuid,bigint) to epithre_admin;
+grant execute on function admin_lift_throttle(uuid) to epithre_admin;
 grant execute on function admin_list_abuse(integer,integer,double precision,double precision,double precision,integer) to epithre_admin;
 grant execute on function admin_list_attestations() to epithre_admin;
 grant execute on function admin_list_audit_days(integer) to epithre_admin;
 grant execute on function admin_list_engines() to epithre_admin;
 grant execute on function admin_list_models(integer) to epithre_admin;
 grant execute on function admin_list_purge_runs(integer) to epithre_admin;
+grant execute on function admin_list_throttles() to epithre_admin;
 grant execute on function admin_post_billing_event(uuid,billing_kind,bigint,billing_reason,uuid) to epithre_admin;
 grant execute on function admin_read_account(uuid) to epithre_admin;
 grant execute on function admin_read_audit(uuid,uuid,audit_action,timestamp with time zone,timestamp with time zone,timestamp with time zone,bigint,integer) to epithre_admin;
@@ -900,6 +933,7 @@ grant execute on function create_operator(text) to epithre_admin;
 grant execute on function delete_due_audit_days(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_operators(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_due_rows(uuid,purge_step,integer,integer,integer) to epithre_purge;
+grant execute on function delete_ended_throttles(uuid,integer) to epithre_purge;
 grant execute on function delete_expired_claims(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_exports(uuid,integer,integer,integer) to epithre_purge;
 grant execute on function delete_expired_logins(uuid,purge_step,integer) to epithre_purge;
@@ -921,11 +955,10 @@ grant execute on function forget_unconfirmed_emails(uuid,integer,integer) to epi
 grant execute on function invite_operator(uuid,bytea,boolean,integer) to epithre_admin;
 grant execute on function invoice_recipient(uuid) to epithre_billing;
 grant execute on function keep_slices_ahead(uuid) to epithre_purge;
-grant execute on function lease_grant(uuid,interval,jsonb) to epithre_billing;
-grant execute on function lease_sync(uuid,interval,lease_report[]) to epithre_billing;
+grant execute on function lease_move(interval,lease_change[],lease_request[],uuid[]) to epithre_billing;
 grant execute on function link_usage_export(uuid,uuid,bytea,integer,integer) to epithre_export;
 grant execute on function list_operators() to epithre_admin;
-grant execute on function note_person_rewrites(uuid) to epithre_purge;
+grant execute on function note_rewrites(uuid) to epithre_purge;
 grant execute on function note_usage_export_part(uuid,integer,text,uuid,bigint,bigint,uuid,uuid,bytea) to epithre_export;
 grant execute on function open_operator_challenge(bytea,integer) to epithre_admin;
 grant execute on function open_usage_export(uuid,bytea) to epithre_export;
@@ -949,8 +982,47 @@ grant execute on function statement_months(uuid) to epithre_billing;
 grant execute on function take_mail() to epithre_notify;
 grant execute on function take_operator_challenge(bytea) to epithre_admin;
 grant execute on function take_rates(jsonb) to epithre_key_auth;
+grant execute on function take_rewrite(uuid,integer) to epithre_purge;
 grant execute on function take_usage_export_turn() to epithre_export;
+grant execute on function throttle_abusers(integer,integer,double precision,double precision,double precision,integer,integer,integer) to epithre_admin;
 grant execute on function usage_by_model(uuid,timestamp with time zone,timestamp with time zone) to epithre_billing;
+grant maintain on account_tokens to epithre_purge;
+grant maintain on accounts to epithre_purge;
+grant maintain on api_keys to epithre_purge;
+grant maintain on attestations to epithre_purge;
+grant maintain on audit_clock to epithre_purge;
+grant maintain on audit_days to epithre_purge;
+grant maintain on audit_log to epithre_purge;
+grant maintain on balance_alerts to epithre_purge;
+grant maintain on balances to epithre_purge;
+grant maintain on billing_events to epithre_purge;
+grant maintain on canary_scans to epithre_purge;
+grant maintain on daily_books to epithre_purge;
+grant maintain on engine_counters to epithre_purge;
+grant maintain on evidence_attestations to epithre_purge;
+grant maintain on evidence_audit_head to epithre_purge;
+grant maintain on evidence_canary to epithre_purge;
+grant maintain on evidence_migration to epithre_purge;
+grant maintain on evidence_oldest to epithre_purge;
+grant maintain on evidence_purge to epithre_purge;
+grant maintain on evidence_purge_limits to epithre_purge;
+grant maintain on idempotency_claims to epithre_purge;
+grant maintain on invoice_numbers to epithre_purge;
+grant maintain on invoices to epithre_purge;
+grant maintain on key_budgets to epithre_purge;
+grant maintain on key_rates to epithre_purge;
+grant maintain on leases to epithre_purge;
+grant maintain on ledger_entries to epithre_purge;
+grant maintain on migrations to epithre_purge;
+grant maintain on models to epithre_purge;
+grant maintain on operator_challenges to epithre_purge;
+grant maintain on operator_credentials to epithre_purge;
+grant maintain on operator_invites to epithre_purge;
+grant maintain on operator_losses to epithre_purge;
+grant maintain on operator_sessions to epithre_purge;
+grant maintain on operators to epithre_purge;
+grant maintain on outbox to epithre_purge;
+grant maintain on persons to epithre_purge;
 grant maintain on persons_0 to epithre_purge;
 grant maintain on persons_1 to epithre_purge;
 grant maintain on persons_2 to epithre_purge;
@@ -959,6 +1031,102 @@ grant maintain on persons_4 to epithre_purge;
 grant maintain on persons_5 to epithre_purge;
 grant maintain on persons_6 to epithre_purge;
 grant maintain on persons_7 to epithre_purge;
+grant maintain on prices to epithre_purge;
+grant maintain on purge_runs to epithre_purge;
+grant maintain on purge_steps to epithre_purge;
+grant maintain on reconciliations to epithre_purge;
+grant maintain on retirement_notices to epithre_purge;
+grant maintain on rewrites to epithre_purge;
+grant maintain on statement_runs to epithre_purge;
+grant maintain on throttles to epithre_purge;
+grant maintain on usage_events to epithre_purge;
+grant maintain on usage_events_2026112508 to epithre_purge;
+grant maintain on usage_events_2026112512 to epithre_purge;
+grant maintain on usage_events_2026112516 to epithre_purge;
+grant maintain on usage_events_2026112520 to epithre_purge;
+grant maintain on usage_events_2026112600 to epithre_purge;
+grant maintain on usage_events_2026112604 to epithre_purge;
+grant maintain on usage_events_2026112608 to epithre_purge;
+grant maintain on usage_events_2026112612 to epithre_purge;
+grant maintain on usage_events_2026112616 to epithre_purge;
+grant maintain on usage_events_2026112620 to epithre_purge;
+grant maintain on usage_events_2026112700 to epithre_purge;
+grant maintain on usage_events_2026112704 to epithre_purge;
+grant maintain on usage_events_2026112708 to epithre_purge;
+grant maintain on usage_events_2026112712 to epithre_purge;
+grant maintain on usage_events_2026112716 to epithre_purge;
+grant maintain on usage_events_2026112720 to epithre_purge;
+grant maintain on usage_events_2026112800 to epithre_purge;
+grant maintain on usage_events_2026112804 to epithre_purge;
+grant maintain on usage_events_2026112808 to epithre_purge;
+grant maintain on usage_events_2026112812 to epithre_purge;
+grant maintain on usage_events_2026112816 to epithre_purge;
+grant maintain on usage_events_2026112820 to epithre_purge;
+grant maintain on usage_events_2026112900 to epithre_purge;
+grant maintain on usage_events_2026112904 to epithre_purge;
+grant maintain on usage_events_2026112908 to epithre_purge;
+grant maintain on usage_events_2026112912 to epithre_purge;
+grant maintain on usage_events_2026112916 to epithre_purge;
+grant maintain on usage_events_2026112920 to epithre_purge;
+grant maintain on usage_events_2026113000 to epithre_purge;
+grant maintain on usage_events_2026113004 to epithre_purge;
+grant maintain on usage_events_2026113008 to epithre_purge;
+grant maintain on usage_events_2026113012 to epithre_purge;
+grant maintain on usage_events_2026113016 to epithre_purge;
+grant maintain on usage_events_2026113020 to epithre_purge;
+grant maintain on usage_events_2026120100 to epithre_purge;
+grant maintain on usage_events_2026120104 to epithre_purge;
+grant maintain on usage_events_2026120108 to epithre_purge;
+grant maintain on usage_events_2026120112 to epithre_purge;
+grant maintain on usage_events_2026120116 to epithre_purge;
+grant maintain on usage_events_2026120120 to epithre_purge;
+grant maintain on usage_events_2026120200 to epithre_purge;
+grant maintain on usage_events_2026120204 to epithre_purge;
+grant maintain on usage_events_2026120208 to epithre_purge;
+grant maintain on usage_events_2026120212 to epithre_purge;
+grant maintain on usage_events_2026120216 to epithre_purge;
+grant maintain on usage_events_2026120220 to epithre_purge;
+grant maintain on usage_events_2026120300 to epithre_purge;
+grant maintain on usage_events_2026120304 to epithre_purge;
+grant maintain on usage_events_2026120308 to epithre_purge;
+grant maintain on usage_events_2026120312 to epithre_purge;
+grant maintain on usage_events_2026120316 to epithre_purge;
+grant maintain on usage_events_2026120320 to epithre_purge;
+grant maintain on usage_events_2026120400 to epithre_purge;
+grant maintain on usage_events_2026120404 to epithre_purge;
+grant maintain on usage_events_2026120408 to epithre_purge;
+grant maintain on usage_events_2026120412 to epithre_purge;
+grant maintain on usage_events_2026120416 to epithre_purge;
+grant maintain on usage_events_2026120420 to epithre_purge;
+grant maintain on usage_events_2026120500 to epithre_purge;
+grant maintain on usage_events_2026120504 to epithre_purge;
+grant maintain on usage_events_2026120508 to epithre_purge;
+grant maintain on usage_events_2026120512 to epithre_purge;
+grant maintain on usage_events_2026120516 to epithre_purge;
+grant maintain on usage_events_2026120520 to epithre_purge;
+grant maintain on usage_events_2026120600 to epithre_purge;
+grant maintain on usage_events_2026120604 to epithre_purge;
+grant maintain on usage_events_2026120608 to epithre_purge;
+grant maintain on usage_events_2026120612 to epithre_purge;
+grant maintain on usage_events_2026120616 to epithre_purge;
+grant maintain on usage_events_2026120620 to epithre_purge;
+grant maintain on usage_events_2026120700 to epithre_purge;
+grant maintain on usage_events_2026120704 to epithre_purge;
+grant maintain on usage_events_2026120708 to epithre_purge;
+grant maintain on usage_events_2026120712 to epithre_purge;
+grant maintain on usage_events_2026120716 to epithre_purge;
+grant maintain on usage_events_2026120720 to epithre_purge;
+grant maintain on usage_events_2026120800 to epithre_purge;
+grant maintain on usage_events_2026120804 to epithre_purge;
+grant maintain on usage_events_2026120808 to epithre_purge;
+grant maintain on usage_events_2026120812 to epithre_purge;
+grant maintain on usage_events_2026120816 to epithre_purge;
+grant maintain on usage_events_2026120820 to epithre_purge;
+grant maintain on usage_events_2026120900 to epithre_purge;
+grant maintain on usage_events_2026120904 to epithre_purge;
+grant maintain on usage_events_2026120908 to epithre_purge;
+grant maintain on usage_events_2026120912 to epithre_purge;
+grant maintain on usage_exports to epithre_purge;
 grant select (id, status, changed_xid, sessions_from) on accounts to epithre_key_auth;
 grant select on api_keys to epithre_key_auth;
 grant select on balances to epithre_billing;
@@ -974,8 +1142,8 @@ grant select on key_budgets to epithre_billing;
 grant select on leases to epithre_billing;
 grant select on models to epithre_billing;
 grant select on models to epithre_export;
-grant select on person_rewrites to epithre_purge;
 grant select on prices to epithre_billing;
+grant select on throttles to epithre_key_auth;
 grant select on usage_events to epithre_export;
 grant select on usage_exports to epithre_export;
 
