@@ -62,6 +62,13 @@ const withoutId: [route: string, by: By | "nobody", shows?: keyof Person][] = [
   ["GET /", "nobody"],
   ["GET /dashboard", "nobody"],
   ["GET /dashboard/", "nobody"],
+  ["GET /policy", "nobody"],
+  ["GET /policy.json", "nobody"],
+  ["GET /policy/evidence.json", "nobody"],
+  ["GET /.well-known/epithre-evidence-keys.json", "nobody"],
+  ["GET /.well-known/security.txt", "nobody"],
+  ["GET /status", "nobody"],
+  ["GET /status.json", "nobody"],
 ];
 
 /**
