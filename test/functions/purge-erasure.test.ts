@@ -34,6 +34,7 @@ async function addPerson(usageEvents = 3): Promise<Person> {
   await db.sql`insert into outbox (account_id, template) values (${accountId}, 'welcome')`;
   await db.sql`insert into account_tokens values (${randomBytes(32)}, ${accountId}, 'reset_password', now() + interval '1 hour')`;
   await db.sql`insert into balance_alerts (account_id, threshold_micro) values (${accountId}, 1)`;
+  await db.sql`insert into throttles (account_id, signal, requests_per_minute, ends_at) values (${accountId}, 'left', 10, now() + interval '1 hour')`;
   await db.sql`update balances set leased_micro = 70 where account_id = ${accountId}`;
   await db.sql`
     insert into leases (account_id, replica_id, granted_micro, expires_at)
