@@ -122,26 +122,69 @@ export async function sumUsageChunk(
 
 /** The event of this request, if it is the account's own. */
 export async function findUsageEvent(sql: Sql, accountId: string, id: string): Promise<UsageRow | undefined> {
-  const [event] = await sql<UsageRow[]>`
-    select
-      u.id,
-      u.key_id as "keyId",
-      m.name as model,
-      u.endpoint,
-      u.status,
-      u.prompt_tokens as "promptTokens",
-      u.cached_tokens as "cachedTokens",
-      u.completion_tokens as "completionTokens",
-      u.reasoning_tokens as "reasoningTokens",
-      u.images,
-      u.cost_micro as "costMicro",
-      u.latency_ms as "latencyMs",
-      u.price_version as "priceVersion"
+  const [event] = await sql<EventRow[]>`
+    select ${eventColumns(sql)}
     from usage_events u
     join models m on m.id = u.model_id
     where u.id = ${id} and u.account_id = ${accountId}
   `;
-  return event;
+  return event && usageRow(event);
+}
+
+/**
+ * Of the last `pageRows` events of the account that come before `beforeId`, those that the filters take, the newest first;
+ * `rowsMax` of them at most.
+ */
+export async function findUsageBefore(
+  sql: Sql,
+  accountId: string,
+  { afterId, beforeId }: { afterId: string; beforeId: string },
+  filters: Filters,
+  rowsMax: number,
+): Promise<Piece<UsageRow[]>> {
+  const [piece] = await sql<Piece<EventRow[]>[]>`
+    with scanned as (
+      select * from usage_events
+      where account_id = ${accountId} and id > ${afterId} and id < ${beforeId}
+      order by id desc
+      limit ${pageRows}
+    ),
+    matches as (
+      select ${eventColumns(sql)}
+      from scanned u
+      join models m on m.id = u.model_id
+      where ${matching(sql, filters)}
+      order by u.id desc
+      limit ${rowsMax}
+    )
+    select
+      (select coalesce(json_agg(matches order by id desc), '[]') from matches) as found,
+      (select id from scanned order by id desc offset ${pageRows - 1}) as "endId"
+  `;
+  return { found: piece!.found.map(usageRow), endId: piece!.endId };
+}
+
+/** An event as it is read: JSON has no number that holds its cost. */
+type EventRow = Omit<UsageRow, "costMicro"> & { costMicro: string };
+
+const usageRow = (row: EventRow): UsageRow => ({ ...row, costMicro: BigInt(row.costMicro) });
+
+function eventColumns(sql: Sql) {
+  return sql`
+    u.id,
+    u.key_id as "keyId",
+    m.name as model,
+    u.endpoint,
+    u.status,
+    u.prompt_tokens as "promptTokens",
+    u.cached_tokens as "cachedTokens",
+    u.completion_tokens as "completionTokens",
+    u.reasoning_tokens as "reasoningTokens",
+    u.images,
+    u.cost_micro::text as "costMicro",
+    u.latency_ms as "latencyMs",
+    u.price_version as "priceVersion"
+  `;
 }
 
 /** Which of the events `u`, of the models `m`, count. Looked at after the limit: a rare match must not make a page long. */

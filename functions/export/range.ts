@@ -36,6 +36,12 @@ export function dayAfter(id: string): string | undefined {
   return Number.isNaN(timeMs) ? undefined : idFloor(timeMs + dayMs);
 }
 
+/** The id that begins the day before an id's time, or before now where that is earlier. */
+export function dayBefore(id: string, nowMs: number): string {
+  const timeMs = Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+  return idFloor(Math.min(timeMs, nowMs) - dayMs);
+}
+
 const highestId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /** Smaller than every UUIDv7 of this time or later, larger than all before; none itself. */

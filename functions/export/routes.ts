@@ -3,8 +3,9 @@ import { EpithreError } from "#shared/errors.ts";
 import { createCsvReceipt } from "./csv-receipt.ts";
 import { createFileRoutes } from "./file-routes.ts";
 import type { Answer, Parts } from "./parts.ts";
-import { csvPath, exportsPath, keysPath, receiptPath, summaryPath, usagePath } from "./paths.ts";
+import { csvPath, eventsPath, exportsPath, keysPath, receiptPath, summaryPath, usagePath } from "./paths.ts";
 import { createUsageCsv } from "./usage-csv.ts";
+import { createUsageEvents } from "./usage-events.ts";
 import { createUsageReceipt } from "./usage-receipt.ts";
 import { createUsageSummary } from "./usage-summary.ts";
 
@@ -37,6 +38,7 @@ export function createRoutes(parts: Parts): Routes {
       [summaryPath]: { GET: createUsageSummary(parts) },
       [csvPath]: { GET: createUsageCsv(parts) },
       [receiptPath]: { GET: createCsvReceipt(parts) },
+      [eventsPath]: { GET: createUsageEvents(parts) },
       [exportsPath]: { GET: files.list, POST: files.ask },
     },
     ofExport: { "": { GET: files.status }, "/link": { POST: files.link }, "/receipt": { GET: files.receipt } },

@@ -24,6 +24,9 @@ export type Filters = z.output<typeof Filters>;
 export const UsageQuery = z.strictObject({ ...days, ...Filters.shape, cursor: RequestId.optional() });
 export type UsageQuery = z.output<typeof UsageQuery>;
 
+/** Of GET /v1/usage/events. `cursor` is the next_cursor of the page before: no event's id where its page ended between two. */
+export const EventsQuery = z.strictObject({ ...days, ...Filters.shape, cursor: z.guid("must be next_cursor of the page before").toLowerCase().optional() });
+
 /** Of GET /v1/usage.csv.receipt: the query of the file, its last record, and one record to prove. */
 export const ReceiptQuery = UsageQuery.extend({
   through: RequestId.optional(),

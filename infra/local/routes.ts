@@ -20,6 +20,7 @@ export const publicRoutes: readonly PublicRoute[] = [
   { path: "/v1/usage.csv", to: "export", query: [...usageQuery, "cursor"], streams: true },
   { path: "/v1/usage.csv.receipt", to: "export", query: [...usageQuery, "cursor", "through", "row"], streams: false },
   { path: "/v1/usage", to: "export", query: [...usageQuery, "group_by"], streams: false },
+  { path: "/v1/usage/events", to: "export", query: [...usageQuery, "cursor"], streams: false },
   // Also files on their way.
   { path: "/v1/usage/exports/*", to: "export", query: [], streams: true },
   { path: "/v1/usage/*", to: "export", query: [], streams: false },

@@ -12,7 +12,7 @@ import { createConsole, readFiles } from "../../functions/admin/site.ts";
 import { createHandler } from "../../functions/admin/handler.ts";
 import { createHandler as createSeal } from "../../functions/audit-seal/handler.ts";
 import { addKey, addModel, openAccount } from "../support/accounts.ts";
-import { addAuthenticator, fill, follow, launchBrowser, openPage, overflows, picture, press, sees } from "../support/browser.ts";
+import { addAuthenticator, devices, fill, follow, launchBrowser, openPage, overflows, picture, press, schemes, sees, violations } from "../support/browser.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { adminSettings } from "../support/operators.ts";
 import { waitFor } from "../support/wait.ts";
@@ -159,7 +159,7 @@ describe("the operators' console in a browser", () => {
     await confirm("111,000");
     await sees(page, "came in");
     expect(await db.sql`select from billing_events where account_id = ${accountId} and kind = 'top_up' and amount_micro = 100000000000`).toHaveLength(1);
-    await picture(page, "transfers-found");
+    await picture(page, "admin-transfers-found");
     await page.close();
   });
 
@@ -253,22 +253,34 @@ describe("the operators' console in a browser", () => {
     await page.close();
   });
 
-  test.each([["desktop", 1280], ["phone", 420]] as const)("fits a %s in light and dark, without an error on any page", async (device, width) => {
-    for (const scheme of ["light", "dark"] as const) {
+  test.each(devices)("fits a %s in light and dark, without an error on any page, and axe-core finds nothing wrong with it", async (device, width) => {
+    const problems: string[] = [];
+    for (const scheme of schemes) {
       const { page, complaints } = await signedIn(`o${randomUUID().slice(0, 8)}`, { width, scheme });
       for (const tab of tabs) {
         await openTab(page, tab);
         await sees(page, shown[tab]!);
         expect([tab, await overflows(page)]).toEqual([tab, false]);
-        await picture(page, `${tab.toLowerCase()}-${device}-${scheme}`);
+        problems.push(...(await violations(page)).map((found) => `${tab} ${scheme}: ${found}`));
+        await picture(page, `admin-${tab.toLowerCase()}-${device}-${scheme}`);
       }
       await page.goto(`${consoleUrl}#accounts/${accountId}`);
       await sees(page, "Last billing events");
       expect(await overflows(page)).toBe(false);
-      await picture(page, `account-${device}-${scheme}`);
+      problems.push(...(await violations(page)).map((found) => `account ${scheme}: ${found}`));
+      await picture(page, `admin-account-${device}-${scheme}`);
+      await press(page, "Sign out");
+      await sees(page, "You are signed out.");
+      problems.push(...(await violations(page)).map((found) => `sign-in ${scheme}: ${found}`));
+      await picture(page, `admin-sign-in-${device}-${scheme}`);
+      await page.goto(`${consoleUrl}#invite=${"a".repeat(43)}`);
+      await sees(page, "Enrol a passkey");
+      problems.push(...(await violations(page)).map((found) => `enrol ${scheme}: ${found}`));
+      await picture(page, `admin-enrol-${device}-${scheme}`);
       expect(complaints).toEqual([]);
       await page.close();
     }
+    expect(problems).toEqual([]);
   }, 120_000);
 
   test("hands out the log, to be verified", async () => {

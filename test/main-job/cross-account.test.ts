@@ -53,6 +53,7 @@ const withoutId: [route: string, by: By | "nobody", shows?: keyof Person][] = [
   ["GET /v1/usage", "either"],
   ["GET /v1/usage.csv", "either", "requestId"],
   ["GET /v1/usage.csv.receipt", "either"],
+  ["GET /v1/usage/events", "either", "requestId"],
   ["GET /v1/usage/exports", "either", "exportId"],
   ["GET /v1/key", "key"],
   ["GET /v1/models", "key"],
@@ -207,7 +208,7 @@ describe("a public route", () => {
     expect(wrong).toEqual(await at(stranger.exportId, owner.exportToken));
   });
 
-  it.each(["GET /v1/usage?key_id=", "GET /v1/usage.csv?key_id="])("%s takes another's key for one without calls", async (route) => {
+  it.each(["GET /v1/usage?key_id=", "GET /v1/usage.csv?key_id=", "GET /v1/usage/events?key_id="])("%s takes another's key for one without calls", async (route) => {
     const [method, path] = route.split(" ") as [string, string];
     // The answer says again what was asked for, and no more of it.
     const asked = async (keyId: string) => {

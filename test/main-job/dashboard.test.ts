@@ -1,11 +1,14 @@
 /** A person's whole way through the dashboard in a browser, against the product as it is started. */
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Browser, Page } from "puppeteer-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { launchBrowser, openPage, overflows, picture, press, sees } from "../support/browser.ts";
+import { launchBrowser, openPage, press, sees } from "../support/browser.ts";
+import { click, createKey, loggedIn, newcomer as newcomerOf, openLinkOf as openMailLink, openTab, password, submit, type } from "../support/dashboard.ts";
 import { linkTo } from "../support/mailbox.ts";
 import { sharedStack } from "../support/shared-stack.ts";
 import type { Stack } from "../support/stack.ts";
@@ -33,16 +36,8 @@ afterEach(async () => {
   await page.close();
 });
 
-const password = "four plain words here";
+const run = promisify(execFile);
 const ampleMicro = 50_000_000_000;
-
-/** Types into the field with this id: labels such as `Password` are there several times. */
-async function type(page: Page, id: string, text: string): Promise<void> {
-  await page.locator(`#${id}`).fill(text);
-}
-
-const submit = (page: Page, form: string) => page.locator(`#${form}-form [type=submit]`).click();
-const click = (page: Page, id: string) => page.locator(`#${id}`).click();
 
 /** All that the browser keeps for the page. */
 const kept = (page: Page) =>
@@ -57,72 +52,50 @@ const nothing = { cookie: "", local: [], session: 0, databases: 0, caches: 0 };
 /** A JWT has three parts. */
 const onlySession = { ...nothing, local: [["epithre-session", 3]] };
 
-async function signUp(page: Page, email: string): Promise<void> {
-  await press(page, "Create an account");
-  await type(page, "signup-email", email);
-  await type(page, "signup-password", password);
-  await type(page, "signup-name", "Somebody");
-  await submit(page, "signup");
-  await sees(page, `If there is something to do for ${email}`);
-}
-
-/** Opens the link of a mail as its reader does, with the page open already. */
-async function openLinkOf(page: Page, email: string, purpose: string): Promise<void> {
-  await page.goto(await linkTo(stack, email, purpose));
-  await page.waitForFunction(() => location.hash === "");
-}
-
-/** A page with an account that is logged in. */
-async function newcomer(options = {}) {
-  const email = `somebody.${randomUUID().slice(0, 8)}@example.com`;
-  const watched = await openPage(browser, `${stack.dashboardUrl}?lang=en`, options);
-  await signUp(watched.page, email);
-  await openLinkOf(watched.page, email, "verify_email");
-  await type(watched.page, "verify-password", password);
-  await submit(watched.page, "verify");
-  await sees(watched.page, "Log out everywhere");
-  const [person] = await stack.sql<{ id: string }[]>`select account_id as id from persons where email = ${email}`;
-  return { ...watched, email, accountId: person!.id };
-}
+const newcomer = (options = {}) => newcomerOf(stack, browser, options);
+const openLinkOf = (page: Page, email: string, purpose: string) => openMailLink(stack, page, email, purpose);
 
 const hasBalance = (page: Page, amount: string) =>
   page.waitForFunction((wanted) => document.getElementById("account-balance")!.textContent!.endsWith(wanted), {}, amount);
-
-async function createKey(page: Page, name: string): Promise<string> {
-  await type(page, "newkey-name", name);
-  await submit(page, "newkey");
-  await page.waitForSelector("#fresh:not([hidden])");
-  return page.$eval("#fresh-key", (element) => element.textContent!);
-}
 
 describe("the dashboard in a browser", () => {
   test("leads from the mail of the signup over the first answer to the end of the account (keep.session, track.none, right.access, right.correct, right.delete)", async () => {
     const { page, complaints, email, accountId } = await newcomer();
     await stack.operator.credit(accountId, ampleMicro);
     expect(await kept(page)).toEqual(onlySession);
+    await openTab(page, "billing");
     await sees(page, "The alert is off.");
     expect(page.url()).not.toContain("verify_email");
     // A reload goes on with the session, and the link's token is nowhere in the history.
     await page.reload();
     await hasBalance(page, "50,000.00");
     await page.goBack();
+    await page.goBack();
     expect(page.url()).not.toContain("verify_email");
     await page.goForward();
     await hasBalance(page, "50,000.00");
-
-    await page.evaluate(() => scrollTo(0, 0));
-    await picture(page, "dashboard");
 
     const key = await createKey(page, "first");
     expect(key).toMatch(/^ep_\w{46}$/);
     expect(await page.$eval("#code-curl", (element) => element.textContent)).toContain(key);
     await waitFor("the proxy to know the key", async () => (await fetch(`${stack.url}/v1/key`, { headers: { authorization: `Bearer ${key}` } })).status === 200);
+    // The lines to paste work as they stand.
+    const lines = async (language: string) => (await page.$eval(`#code-${language}`, (element) => element.textContent!)).trim();
+    const [, address, body] = /curl (\S+) [\s\S]*-d '([\s\S]*)'$/.exec(await lines("curl"))!;
+    const pasted = await fetch(address!, { method: "POST", headers: { authorization: `Bearer ${key}`, "content-type": "application/json" }, body: body! });
+    expect([pasted.status, address]).toEqual([200, `${stack.url}/v1/chat/completions`]);
+    const { stdout } = await run(process.execPath, ["--input-type=module-typescript", "--eval", await lines("typescript")], { env: { ...process.env, EPITHRE_API_KEY: key } });
+    expect(stdout.length).toBeGreaterThan(0);
+    expect(await lines("python")).toContain(`base_url="${stack.url}/v1"`);
+    expect(await lines("python")).toContain('model="simulated-chat"');
+    await openTab(page, "key");
     await press(page, "Try it in the playground");
     await page.waitForSelector("#playground-form:not([hidden])");
     await page.select("#playground-model", "simulated-chat");
     await type(page, "playground-prompt", "Halo");
     await press(page, "Send");
     await sees(page, "ms to the first token");
+    await openTab(page, "key");
     await click(page, "fresh-close");
     expect(await page.content()).not.toContain(key);
 
@@ -133,6 +106,7 @@ describe("the dashboard in a browser", () => {
     expect(await page.$eval("#playground-form", (form) => (form as HTMLElement).hidden)).toBe(true);
     await waitFor("the key to be refused", async () => (await fetch(`${stack.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status === 401);
 
+    await openTab(page, "profile");
     await type(page, "name-input", "Somebody Else");
     await submit(page, "name");
     await waitFor("the name to be corrected", async () => (await stack.sql`select from persons where account_id = ${accountId} and name = 'Somebody Else'`).length === 1);
@@ -143,7 +117,7 @@ describe("the dashboard in a browser", () => {
     const copy = JSON.parse(readFileSync(join(downloads, "epithre-account.json"), "utf8"));
     expect(copy.account_id).toBe(accountId);
     expect(JSON.stringify(copy)).toContain(email);
-    await waitFor("the call to be settled", async () => (await stack.sql`select from usage_events where account_id = ${accountId}`).length === 1);
+    await waitFor("the call to be settled", async () => (await stack.sql`select from usage_events where account_id = ${accountId}`).length === 3);
     await click(page, "data-usage");
     const csv = await waitFor("the usage as CSV", () => readdirSync(downloads).find((name) => name.endsWith(".csv")));
     expect(readFileSync(join(downloads, csv), "utf8")).toContain("simulated-chat");
@@ -167,7 +141,7 @@ describe("the dashboard in a browser", () => {
     await type(page, "login-email", email);
     await type(page, "login-password", password);
     await submit(page, "login");
-    await sees(page, "Log out everywhere");
+    await loggedIn(page);
     await press(page, "Log out");
     await sees(page, "You are logged out.");
     expect(await kept(page)).toEqual(nothing);
@@ -179,14 +153,20 @@ describe("the dashboard in a browser", () => {
 
   test("opens with a key alone, which is in the page's memory only (content.none)", async () => {
     const { page, complaints } = await openPage(browser, stack.dashboardUrl);
+    await openTab(page, "key");
     await type(page, "key-input", stack.apiKey);
     await press(page, "Open");
     await page.waitForSelector("#key-balance:not([hidden])");
+    await openTab(page, "billing");
     await sees(page, "The alert is off.");
+    await openTab(page, "playground");
     await page.waitForSelector("#playground-form:not([hidden])");
+    await openTab(page, "usage");
+    await page.waitForSelector("#usage-panel:not([hidden])");
     expect(await page.content()).not.toContain(stack.apiKey);
     expect(await kept(page)).toEqual(nothing);
     await page.reload();
+    await openTab(page, "key");
     await page.waitForSelector("#key-form:not([hidden])");
     expect(complaints).toEqual([]);
     await page.close();
@@ -207,8 +187,9 @@ describe("the dashboard in a browser", () => {
     await sees(page, "A new password needs 12 characters or more.");
     await type(page, "reset-password", `${password} again`);
     await submit(page, "reset");
-    await sees(page, "Log out everywhere");
+    await loggedIn(page);
 
+    await openTab(former, "profile");
     await submit(former, "name");
     await sees(former, "Your session has ended. Log in again.");
     expect(await kept(former)).toEqual(nothing);
@@ -222,8 +203,10 @@ describe("the dashboard in a browser", () => {
     await type(former, "login-password", `${password} again`);
     await submit(former, "login");
     await hasBalance(former, "0.00");
+    await openTab(former, "profile");
     await press(former, "Log out everywhere");
     await sees(former, "You are logged out.");
+    await openTab(page, "profile");
     await press(page, "Download copy (JSON)");
     await sees(page, "Your session has ended. Log in again.");
     expect(await kept(page)).toEqual(nothing);
@@ -234,7 +217,7 @@ describe("the dashboard in a browser", () => {
   test("logs out all tabs of a browser with one, and drops what is no session or has expired (keep.session)", async () => {
     const { page } = await newcomer();
     const { page: second } = await openPage(browser, stack.dashboardUrl);
-    await sees(second, "Log out everywhere");
+    await loggedIn(second);
     await press(page, "Log out");
     await sees(second, "You are logged out.");
     await page.close();
@@ -251,6 +234,7 @@ describe("the dashboard in a browser", () => {
   test("corrects the address by the link in the mail to the new one, and asks the password for it (right.correct)", async () => {
     const { page, accountId } = await newcomer();
     const next = `${randomUUID()}@example.com`;
+    await openTab(page, "profile");
     await type(page, "email-input", next);
     await type(page, "email-password", "not the password");
     await submit(page, "email");
@@ -261,6 +245,7 @@ describe("the dashboard in a browser", () => {
     await openLinkOf(page, next, "change_email");
     await press(page, "Confirm");
     await sees(page, "The new address counts from now on.");
+    await openTab(page, "profile");
     await sees(page, `Now: ${next}.`);
     expect((await stack.sql`select email from persons where account_id = ${accountId}`)[0]!.email).toBe(next);
     await page.close();
@@ -268,6 +253,7 @@ describe("the dashboard in a browser", () => {
 
   test("makes a key with all that it may have, and rotates it", async () => {
     const { page, accountId } = await newcomer();
+    await openTab(page, "key");
     await page.locator("#newkey-details summary").click();
     for (const box of ["chat", "models", "usage"]) await page.locator(`#newkey-scopes [value=${box}]`).click();
     await page.locator("#newkey-models [value=simulated-chat]").click();
@@ -345,33 +331,4 @@ describe("the dashboard in a browser", () => {
     expect(refused.filter((text) => text.includes("Content Security Policy")).length).toBeGreaterThan(1);
     await injected.close();
   });
-
-  test.each([["desktop", 1280], ["phone", 420]] as const)("fits a %s in light and dark, in both languages", async (device, width) => {
-    for (const scheme of ["light", "dark"] as const) {
-      const { page, complaints, accountId } = await newcomer({ width, scheme });
-      await stack.operator.credit(accountId, ampleMicro);
-      await press(page, "Log out");
-      await sees(page, "You are logged out.");
-      await picture(page, `dashboard-out-${device}-${scheme}`);
-      await press(page, "Create an account");
-      expect(await overflows(page)).toBe(false);
-      await picture(page, `dashboard-signup-${device}-${scheme}`);
-      await page.close();
-
-      const { page: own, complaints: ownComplaints } = await newcomer({ width, scheme });
-      await createKey(own, "A key with a name of some length");
-      await sees(own, "No recent call");
-      expect(await overflows(own)).toBe(false);
-      await picture(own, `dashboard-in-${device}-${scheme}`);
-      // On a phone the row with the languages is at the top.
-      await own.evaluate(() => scrollTo(0, 0));
-      await own.locator("[data-language=id]").click();
-      await sees(own, "Keluar di semua tempat");
-      expect(await overflows(own)).toBe(false);
-      await picture(own, `dashboard-in-id-${device}-${scheme}`);
-      expect([...complaints, ...ownComplaints]).toEqual([]);
-      await press(own, "Keluar");
-      await own.close();
-    }
-  }, 120_000);
 });

@@ -1,5 +1,6 @@
 /** A real Chromium (the one that its npm package ships), and pages of it that note what they should not do. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import chromium from "@sparticuz/chromium";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
@@ -17,9 +18,13 @@ export interface Watched {
   complaints: string[];
 }
 
+/** The windows that pages must fit, in pixels. */
+export const devices = [["desktop", 1280], ["phone", 390]] as const;
+export const schemes = ["light", "dark"] as const;
+
 export interface PageOptions {
   width?: number;
-  scheme?: "light" | "dark";
+  scheme?: (typeof schemes)[number];
 }
 
 export async function openPage(browser: Browser, url: string, { width = 1280, scheme = "light" }: PageOptions = {}): Promise<Watched> {
@@ -69,10 +74,28 @@ export async function sees(page: Page, text: string): Promise<void> {
 /** Whether something is wider than the window. */
 export const overflows = (page: Page) => page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
 
-/** Writes a picture of the whole page into the folder that EPITHRE_SCREENSHOTS names, where it does. */
-export async function picture(page: Page, name: string): Promise<void> {
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/**
+ * What axe-core finds wrong with the page as it is now, each with where. It runs in a world of its own, as extensions do:
+ * the page's content security policy stays as it is.
+ */
+export async function violations(page: Page): Promise<string[]> {
+  const session = await page.createCDPSession();
+  const { frameTree } = await session.send("Page.getFrameTree");
+  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe" });
+  const run = `${axe};axe.run(document).then(({ violations, passes }) => [passes.length, violations.flatMap(({ id, nodes }) => nodes.slice(0, 3).map((node) => id + ": " + node.html.slice(0, 160) + " " + node.failureSummary))])`;
+  const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true, returnByValue: true });
+  await session.detach();
+  const [passes, found] = (result.value ?? [0, []]) as [number, string[]];
+  if (exceptionDetails || passes === 0) throw new Error("Cannot look for what is not accessible: axe-core did not run");
+  return found;
+}
+
+/** Writes a picture of the whole page, or of the window, into the folder that EPITHRE_SCREENSHOTS names, where it does. */
+export async function picture(page: Page, name: string, fullPage = true): Promise<void> {
   const folder = process.env["EPITHRE_SCREENSHOTS"];
   if (!folder) return;
   mkdirSync(folder, { recursive: true });
-  await page.screenshot({ path: join(folder, `${name}.png`) as `${string}.png`, fullPage: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) as `${string}.png`, fullPage });
 }

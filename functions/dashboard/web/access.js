@@ -105,8 +105,9 @@ export function resetAccess() {
 
 /** Draws it again: another form, or in another language. */
 export function showAccess() {
-  // A link's form is there for whoever is logged in, too.
+  // A link's form, and what came of it, is there for whoever is logged in, too.
   byId("access").hidden = Boolean(session()) && !link;
+  byId("account").hidden = Boolean(session()) && !link && !notice;
   for (const name of forms) byId(`${name}-form`).hidden = name !== shown;
   byId("access-notice").hidden = !notice;
   byId("access-notice").textContent = notice ? t(notice.word, notice.values) : "";

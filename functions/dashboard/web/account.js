@@ -18,12 +18,9 @@ let onChange = () => {};
 /** `changed()` runs with each new balance. */
 export function startAccount({ changed }) {
   onChange = changed;
-  byId("account-refresh").addEventListener("click", ({ currentTarget }) =>
-    runTask(currentTarget, { busy: t("key.refreshing"), done: t("key.refreshed"), errorId: "account-error" }, refreshAccount),
-  );
   byId("logout").addEventListener("click", () => endSession("left"));
   byId("logout-all").addEventListener("click", ({ currentTarget }) =>
-    runTask(currentTarget, { busy: t("logout.busy"), errorId: "account-error" }, async () => {
+    runTask(currentTarget, { busy: t("logout.busy"), errorId: "sessions-error" }, async () => {
       await read("/v1/account/logout-all", { body: {} });
       endSession("left");
     }),
@@ -58,7 +55,7 @@ export async function refreshAccount() {
 
 export function forgetAccount() {
   for (const name of ["name", "email", "password"]) clearForm(name);
-  showError("account-error", undefined);
+  for (const part of ["account", "sessions"]) showError(`${part}-error`, undefined);
   fill(null, null);
 }
 
@@ -74,8 +71,8 @@ function fill(fresh, freshBalance) {
 
 /** Draws it again: for another account, or in another language. */
 export function showAccount() {
-  byId("account-panel").hidden = !session();
-  byId("account-email").textContent = account?.email ?? "";
+  byId("account-bar").hidden = !session();
+  for (const name of ["account", "profile"]) byId(`${name}-email`).textContent = account?.email ?? "";
   byId("account-since").textContent = account ? t("account.since", { date: date(account.created_at) }) : "";
   byId("account-suspended").hidden = account?.status !== "suspended";
   byId("email-now").textContent = !account

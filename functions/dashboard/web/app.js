@@ -10,14 +10,18 @@ import { startLinks } from "./links.js";
 import { forgetModels, loadModels, loadPrices, modelsOnOffer, showModels } from "./models.js";
 import { startChangingKeys, stopChangingKeys } from "./change-key.js";
 import { forgetNewKey, showNewKeyForm, startNewKey } from "./new-key.js";
+import { forgetOverview, openOverview, showOverview, startOverview } from "./overview.js";
 import { forgetDeletion, forgetOwnData, showOwnData, startOwnData } from "./own-data.js";
 import { forgetOwnKeys, loadOwnKeys, showOwnKeys, startOwnKeys } from "./own-keys.js";
 import { byId, el, showError } from "./page.js";
+import { goTo, openPage, showPage, startPages } from "./pages.js";
 import { forgetConversation, offerModels, startPlayground } from "./playground.js";
 import { loadPolicy, promiseText, showPolicy } from "./policy.js";
+import { closeReceipt, startReceipts } from "./receipt.js";
 import { session, startSession } from "./session.js";
 import { showQuickStart, showQuickStartKey, startQuickStart } from "./start.js";
 import { language, useLanguage } from "./text.js";
+import { allowUsage, forgetUsage, openUsage, showUsage, startUsage } from "./usage.js";
 
 const languages = ["en", "id"];
 /** What a visitor who thinks of an account is told of it, out of the policy. */
@@ -42,12 +46,15 @@ async function start() {
   startPlayground({ onAnswered: () => refreshBalance().catch(() => {}) });
   startAccess({ onConfirmed: () => session() && show("account-error", refreshAccount) });
   startAccount({ changed: showOwnData });
+  startOverview();
+  startUsage();
+  startReceipts();
   startOwnKeys({ revoked: forgetKeyOf });
   startChangingKeys({ models: modelsOnOffer, done: () => show("own-keys-error", loadOwnKeys) });
   startNewKey({ made: () => show("own-keys-error", loadOwnKeys), shown: showQuickStartKey, open: openHere });
   startOwnData();
   startLanguages();
-  startNavigation();
+  startPages({ opened: openWhatIsShown });
   startSession(sessionChanged);
   showAll();
   isReady = true;
@@ -56,14 +63,22 @@ async function start() {
   showAll();
 }
 
+function openWhatIsShown() {
+  void openOverview();
+  void openUsage();
+}
+
 function sessionChanged(why) {
   stopAsking();
   stopChangingKeys();
+  closeReceipt();
   forgetAccount();
   forgetOwnKeys();
   forgetNewKey();
   forgetOwnData();
   forgetBilling();
+  forgetOverview();
+  forgetUsage();
   if (session()) openAccount();
   else leaveAccount(why);
 }
@@ -75,13 +90,17 @@ function openAccount() {
   say(null);
   showAll();
   void show("account-error", refreshAccount);
-  void show("own-keys-error", loadOwnKeys);
+  void show("own-keys-error", loadOwnKeys).then(showUsage);
   void openBilling(accountFacts);
-  if (wasAsked) byId("account-title").focus();
+  void openOverview();
+  void allowUsage(accountFacts);
+  if (wasAsked) byId(`${openPage()}-title`).focus();
 }
 
 /** The opened key may be the account's, so it goes too; one that was pasted is pasted again. */
 function leaveAccount(why) {
+  // One that ended by itself is taken up again where it was.
+  if (why !== "ended") goTo("overview");
   forgetKey();
   resetAccess();
   showAll();
@@ -100,15 +119,17 @@ async function show(errorId, load) {
 const refreshBalance = () => Promise.all([refreshKey(), session() ? refreshAccount() : undefined]);
 
 function openWithKey(facts) {
-  if (!session()) void openBilling(facts);
+  if (!session()) {
+    void openBilling(facts);
+    void allowUsage(facts);
+  }
   void showOffer(facts);
 }
 
 /** A new key is used here, and the playground is where that shows. */
 async function openHere(key) {
   await openKey(key);
-  byId("playground-title").scrollIntoView();
-  byId("playground-title").focus();
+  goTo("playground");
 }
 
 async function showOffer({ scopes }) {
@@ -120,12 +141,15 @@ async function showOffer({ scopes }) {
 function forgetWithKey() {
   forgetModels();
   forgetConversation();
-  if (!session()) forgetBilling();
+  if (!session()) {
+    forgetBilling();
+    forgetUsage();
+  }
   showQuickStart(null);
 }
 
 function showAll() {
-  byId("profile-link").hidden = !session();
+  for (const one of document.querySelectorAll("[data-who]")) one.hidden = (one.dataset.who === "in") !== Boolean(session());
   byId("access-promises").replaceChildren(...accountPromises.map((id) => el("li", {}, promiseText(id))));
   showAccess();
   showAccount();
@@ -135,8 +159,11 @@ function showAll() {
   showKey();
   showBilling();
   showModels();
+  showOverview();
+  showUsage();
   showQuickStart();
   showPolicy();
+  showPage();
 }
 
 /** Changes the language in place: a new page would forget the key. */
@@ -157,27 +184,6 @@ function markLanguage() {
     if (link.dataset.language === language) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
-}
-
-/** Marks the section being read in the navigation. */
-function startNavigation() {
-  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
-  const list = byId("sections");
-  const mark = (id) => {
-    for (const [name, link] of links) {
-      if (name !== id) link.removeAttribute("aria-current");
-      else {
-        link.setAttribute("aria-current", "location");
-        list.scrollLeft = link.offsetLeft - list.clientWidth / 2;
-      }
-    }
-  };
-  const observer = new IntersectionObserver(
-    (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => mark(target.id === "top" ? "account" : target.id)),
-    // A line a third down the window: the section that crosses it is the one being read.
-    { rootMargin: "-33% 0px -66% 0px" },
-  );
-  for (const id of ["top", ...links.keys()]) observer.observe(byId(id));
 }
 
 await start();

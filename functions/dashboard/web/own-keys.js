@@ -19,6 +19,9 @@ let keys = null;
 let showsOld = false;
 let onRevoked = () => {};
 
+/** Those that work and those that did. */
+export const ownKeys = () => keys ?? [];
+
 /** `revoked(prefix)` runs once a key was revoked. */
 export function startOwnKeys({ revoked }) {
   onRevoked = revoked;

@@ -1,5 +1,6 @@
 /** Quick start: the lines to paste, with this page's own base URL and a model of the opened key. */
 import { copy } from "./copy.js";
+import { modelsOnOffer } from "./models.js";
 import { byId } from "./page.js";
 import { t } from "./text.js";
 
@@ -40,10 +41,11 @@ export function showQuickStartKey(fresh) {
   showQuickStart();
 }
 
-/** `id` is a model that the key may use for chat, or null while none is known. */
+/** `id` is a model that the key may use for chat, or null while no key is open: then it is one on offer. */
 export function showQuickStart(id = modelId) {
   modelId = id;
+  const shown = modelId ?? modelsOnOffer().find(({ kind }) => kind === "chat")?.id ?? t("start.model");
   for (const slot of document.querySelectorAll("[data-fill=base]")) slot.textContent = `${location.origin}/v1`;
-  for (const slot of document.querySelectorAll("[data-fill=model]")) slot.textContent = modelId ?? t("start.model");
+  for (const slot of document.querySelectorAll("[data-fill=model]")) slot.textContent = shown;
   for (const slot of document.querySelectorAll("[data-fill=key]")) slot.textContent = key ?? "ep_…";
 }

@@ -53,9 +53,31 @@ function rupiahFormat(minimumFractionDigits) {
   });
 }
 
+/** Rupiah as precisely as one takes it in at a glance. */
+export function rupiahRound(amount) {
+  const size = Math.abs(Number(amount));
+  const maximumFractionDigits = size >= 100 || size === 0 ? 0 : size >= 1 ? 2 : 6;
+  return new Intl.NumberFormat(language, { style: "currency", currency: "IDR", currencyDisplay: "narrowSymbol", minimumFractionDigits: 0, maximumFractionDigits }).format(amount);
+}
+
+export const percent = (share) => number(share, { style: "percent", maximumFractionDigits: share < 0.1 ? 1 : 0 });
+
+/** `412 ms`, `1.9 s` */
+export const latency = (ms) => (ms < 1_000 ? `${number(ms)} ms` : `${number(ms / 1_000, { maximumFractionDigits: 1 })} s`);
+
 /** `iso` as the API writes times; shown in the reader's own time zone. */
 export function date(iso) {
   return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
+}
+
+/** The time of day, in the reader's own time zone. */
+export function time(iso) {
+  return new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(new Date(iso));
+}
+
+/** To the second, in UTC: as days are counted, and as the CSV has it. No year: nothing is a year old. */
+export function utcTime(iso) {
+  return new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: "UTC" }).format(new Date(iso));
 }
 
 /** The day in Jakarta, as it stands on documents. */
@@ -66,4 +88,9 @@ export function day(iso) {
 /** `November 2026` of `2026-11`. */
 export function monthName(month) {
   return new Intl.DateTimeFormat(language, { year: "numeric", month: "long", timeZone: "UTC" }).format(new Date(`${month}-01T00:00:00Z`));
+}
+
+/** A day such as `2026-11-25`, as the API counts them: in UTC. */
+export function utcDay(day, options = { dateStyle: "medium" }) {
+  return new Intl.DateTimeFormat(language, { ...options, timeZone: "UTC" }).format(new Date(day));
 }
