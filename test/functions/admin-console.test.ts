@@ -163,6 +163,19 @@ describe("the operators' console in a browser", () => {
     await page.close();
   });
 
+  test("shows who is throttled, and lifts that (keep.audit)", async () => {
+    const { page } = await signedIn("lifter");
+    await db.sql`insert into throttles (account_id, signal, requests_per_minute, ends_at) values (${accountId}, 'left', 10, now() + interval '1 hour')`;
+    await openTab(page, "Abuse");
+    await sees(page, "calls left by their caller");
+    await picture(page, "abuse-throttled");
+    await press(page, "Lift");
+    await sees(page, "lifted");
+    expect(await db.sql`select from throttles where account_id = ${accountId} and lifted`).toHaveLength(1);
+    expect(await db.sql`select from audit_log where action = 'throttle_lifted'`).toHaveLength(1);
+    await page.close();
+  });
+
   test("shows admin's own words where something is refused, and forgets a session that has ended", async () => {
     const { page } = await signedIn("third");
     await fill(page, "E-mail, account id, or the first 12 characters of a key", "nobody");

@@ -32,6 +32,7 @@ export async function addPerson(sql: Sql, slice: string, usageEvents = 3): Promi
   await sql`insert into outbox (account_id, template) values (${accountId}, 'welcome')`;
   await sql`insert into account_tokens values (${randomBytes(32)}, ${accountId}, 'reset_password', now() + interval '1 hour')`;
   await sql`insert into balance_alerts (account_id, threshold_micro) values (${accountId}, 1)`;
+  await sql`insert into throttles (account_id, signal, requests_per_minute, ends_at) values (${accountId}, 'left', 10, now() + interval '1 hour')`;
   await sql`update balances set leased_micro = 70 where account_id = ${accountId}`;
   await sql`
     insert into leases (account_id, replica_id, granted_micro, expires_at)
