@@ -58,7 +58,7 @@ export const english: Words = {
   stores: {
     usage_events: "Usage events", api_keys: "Revoked API keys", audit_log: "Audit log", outbox: "Mail that waits", billing_events: "Billing events",
     invoices: "Unpaid invoices, since due", idempotency_claims: "Idempotency keys", account_tokens: "Tokens of mails, since expiry", persons: "New addresses that nobody confirmed",
-    operators: "Disabled operators", operator_sessions: "Sessions of operators, since expiry", operator_invites: "Invites of operators, since expiry", usage_exports: "Usage logs as files",
+    operators: "Disabled operators", operator_sessions: "Sessions of operators, since expiry", operator_invites: "Invites of operators, since expiry", throttles: "Throttles, since they ended", usage_exports: "Usage logs as files",
     purge_runs: "Records of deletion runs", accounts: "Closed accounts",
   },
   live: {

@@ -58,7 +58,7 @@ export const indonesian: Words = {
   stores: {
     usage_events: "Peristiwa pemakaian", api_keys: "Kunci API yang dicabut", audit_log: "Log audit", outbox: "Surel yang menunggu", billing_events: "Peristiwa penagihan",
     invoices: "Faktur belum dibayar, sejak jatuh tempo", idempotency_claims: "Kunci idempotensi", account_tokens: "Token surel, sejak kedaluwarsa", persons: "Alamat baru yang tidak dikonfirmasi",
-    operators: "Operator yang dinonaktifkan", operator_sessions: "Sesi operator, sejak kedaluwarsa", operator_invites: "Undangan operator, sejak kedaluwarsa", usage_exports: "Log pemakaian sebagai berkas",
+    operators: "Operator yang dinonaktifkan", operator_sessions: "Sesi operator, sejak kedaluwarsa", operator_invites: "Undangan operator, sejak kedaluwarsa", throttles: "Pembatasan laju, sejak berakhir", usage_exports: "Log pemakaian sebagai berkas",
     purge_runs: "Catatan proses penghapusan", accounts: "Akun tertutup",
   },
   live: {

@@ -661,7 +661,7 @@ create view evidence_attestations (promise, sentence_digest, stated_at, expires_
 create view evidence_audit_head (day, rows, head, sealed_until, statement); -- b2cca76a86ff
 create view evidence_canary (scanned_at, bytes_searched, stores_searched, stores_not_searched, hits, controls_found); -- e67d2ef0f386
 create view evidence_migration (name, applied_at); -- c6e65e5846ae
-create view evidence_oldest (store, oldest_at); -- 0a46b30c6de8
+create view evidence_oldest (store, oldest_at); -- d6fdab846e80
 create view evidence_purge (run_id, finished_at, early_days, steps_left, refused_since); -- 7e3f9a4ff54b
 create view evidence_purge_limits (step, live_days); -- 188ec56efbcf
 

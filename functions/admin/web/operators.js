@@ -29,7 +29,7 @@ export async function operatorsPage(reload) {
           }, { danger: `${name} is signed out at once, and cannot come back under this name.` }),
         ),
       ]),
-      "",
+      "Actions",
     ),
     section("New operator", form(
       [field("Name", input("name", { required: true, pattern: "[a-z][a-z0-9._\\-]{0,31}", maxlength: 32, title: "lower case letters, digits and . _ -" }))],

@@ -49,7 +49,7 @@ function statements(promises, reload) {
     note("The public policy page shows these in red until somebody states them. State only what you have looked at yourself, in this role; your name stands in the audit log, not on the page."),
     table(
       "Statements of operators",
-      ["Promise", "In the role of", "Stated (UTC)", "Ends (UTC)", ""],
+      ["Promise", "In the role of", "Stated (UTC)", "Ends (UTC)", "Actions"],
       promises.map(({ id, sentence, role, validDays, statedAt, expiresAt, isOfThisSentence }) => {
         const counts = expiresAt !== null && new Date(expiresAt) > new Date() && isOfThisSentence;
         return [

@@ -144,6 +144,11 @@ describe("evidence()", () => {
       const [row] = await sql<{ id: string }[]>`insert into operators (name) values (${someName()}) returning id`;
       await sql`insert into operator_invites values (${randomBytes(32)}, ${row!.id}, false, now() - ${age}::interval)`;
     },
+    throttles: async (age) =>
+      void (await sql`
+        insert into throttles (account_id, signal, requests_per_minute, began_at, ends_at)
+        values (${await openAccount(sql)}, 'left', 10, now() - ${age}::interval - interval '1 hour', now() - ${age}::interval)
+      `),
     usage_exports: async (age) => addExport(sql, await openAccount(sql), age),
     purge_runs: (age) => sql`insert into purge_runs (state, early_days, started_at, finished_at) values ('interrupted', 0, now() - ${age}::interval, null)`,
     accounts: async (age) => close(await openAccount(sql), age),
@@ -187,6 +192,7 @@ describe("evidence()", () => {
       idempotency_claims: sql`select claimed_at as at from idempotency_claims order by 1 limit 1`,
       account_tokens: sql`select expires_at as at from account_tokens order by 1 limit 1`,
       persons: sql`select new_email_at as at from persons where new_email_at is not null order by 1 limit 1`,
+      throttles: sql`select ends_at as at from throttles order by 1 limit 1`,
       usage_exports: sql`select created_at as at from usage_exports order by 1 limit 1`,
       accounts: sql`select closed_at as at from accounts where closed_at is not null order by 1 limit 1`,
       purge_runs: sql`select started_at as at from purge_runs order by 1 limit 1`,
