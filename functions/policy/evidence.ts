@@ -45,12 +45,13 @@ export function createEvidence(deps: EvidenceDeps): () => Promise<Evidence> {
   async function build(): Promise<Evidence> {
     const [facts, now] = await Promise.all([readFacts(database).catch(() => undefined), status()]);
     if (facts) last = { facts, readAtMs: clock.monotonicMs() };
-    const known = { facts: last?.facts ?? null, status: now, window, nowMs: nowMs() };
+    const stores = last ? measureStores(last.facts, window) : [];
+    const known = { facts: last?.facts ?? null, stores, status: now, window, nowMs: nowMs() };
     const evidence = {
       judgements: judge(known),
       judgedAt: new Date(known.nowMs),
       facts: known.facts,
-      stores: known.facts ? measureStores(known.facts, window) : [],
+      stores,
       backupWindowDays: window,
       release,
     };

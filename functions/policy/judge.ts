@@ -8,7 +8,7 @@ import { type BackupWindowDays, columns, earlyDays, erasureGraceDays, liveLimitD
 import type { Facts } from "./facts.ts";
 import { type Finding, type State, stateOf } from "./findings.ts";
 import type { Status } from "./status.ts";
-import { endingStores, hourMs, measureStores, type StoreEvidence } from "./stores.ts";
+import { endingStores, hourMs, type StoreEvidence } from "./stores.ts";
 
 /** Hours that evidence counts: it is measured every minute that somebody looks. */
 const evidenceHoursMax = 2;
@@ -24,6 +24,7 @@ const canaryHoursMax = 48;
 export interface Known {
   /** Null: the database has not answered since this process began. */
   facts: Facts | null;
+  stores: readonly StoreEvidence[];
   status: Status;
   window: BackupWindowDays;
   nowMs: number;
@@ -38,17 +39,14 @@ export interface Judgement {
 
 interface Measured extends Known {
   facts: Facts;
-  stores: StoreEvidence[];
   ageHours: (at: Date) => number;
 }
 
 type Check = (known: Measured) => Finding[];
 
 export function judge(known: Known): Judgement[] {
-  const { facts, nowMs, window } = known;
-  const measured: Measured | null = facts && {
-    ...known, facts, stores: measureStores(facts, window), ageHours: (at) => (nowMs - at.getTime()) / hourMs,
-  };
+  const { facts, nowMs } = known;
+  const measured: Measured | null = facts && { ...known, facts, ageHours: (at) => (nowMs - at.getTime()) / hourMs };
   return policy.map(({ id, proof: { kind } }) => {
     const findings = findingsOf(id, kind, measured);
     return { id, kind, state: stateOf(findings), findings };

@@ -10,8 +10,6 @@ export interface StoreEvidence {
   promise: string | null;
   /** Null: there is none. */
   oldestAt: Date | null;
-  /** From the time that the limit counts from; negative before it has come. */
-  ageHours: number | null;
   /** What is promised, and what is left of it for live data once backups have taken their part. */
   promisedHours: number;
   backupHours: number;
@@ -35,7 +33,7 @@ export function measureStores({ oldest, measuredAt }: Facts, window: BackupWindo
     const promisedHours = row.how === "expire" ? limitHours(row.limit) : limitDays(row.limit) * 24;
     const ageHours = oldestAt && (measuredAt.getTime() - oldestAt.getTime()) / hourMs;
     return [{
-      store: row.table, promise: row.promise, oldestAt, ageHours, promisedHours, backupHours: promisedHours - liveHours, liveHours,
+      store: row.table, promise: row.promise, oldestAt, promisedHours, backupHours: promisedHours - liveHours, liveHours,
       marginHours: liveHours - Math.max(0, ageHours ?? 0),
     }];
   });

@@ -68,7 +68,7 @@ export const english: Words = {
     canary: "Last scan for planted words", canaryNone: "none yet", canaryNote: "Requests with random words are sent through the public API, then every store is searched for them.",
     canaryHits: (hits) => (hits === 0 ? "found nothing" : `found ${hits}`),
     canaryDetail: (bytes, searched, controls, not) => `${bytes} in ${searched} stores, controls found in ${controls} of them; ${not} stores cannot be searched.`,
-    audit: "Audit log", auditNone: "not sealed yet", auditRows: (rows) => `${rows} rows today`, auditSealed: (ago) => `sealed ${ago}`,
+    audit: "Audit log", auditNone: "not sealed yet", auditRows: (rows) => `${rows} rows today`,
     versions: "Running", policyVersion: "Policy", release: "Release", migration: "Schema",
     backups: "Backups", backupsNone: "none", backupsWindow: (days) => `${days} days`, backupsNote: (early) => (early === 0 ? "Nothing outlives its row in a backup." : `Live data goes ${early} days before its limit, so that it is gone from every backup in time.`),
   },
@@ -77,7 +77,7 @@ export const english: Words = {
     store: "Data", oldest: "Oldest", live: "Limit here", promised: "Promised", margin: "Time left", none: "none",
     ofBackups: (span) => `${span} less, for backups`, past: (span) => `${span} too old`,
   },
-  promises: { title: "The promises", lede: "Each has a test that names it.", shownBy: "Shown by", limit: "Limit", tests: (id) => `tests: search test/ for “${id}”` },
+  promises: { title: "The promises", lede: "Each has a test that names it.", limit: "Limit", tests: (id) => `tests: search test/ for “${id}”` },
   statements: { title: "Statements of operators", lede: "Of what software cannot see. Who stated it is in the audit log; here is in which role.", role: "Role", stated: "Stated", expires: "Ends", none: "not stated" },
   versions: { title: "Versions", inForce: (version, date) => `Version ${version} is in force since ${date}.` },
   verify: {

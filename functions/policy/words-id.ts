@@ -68,7 +68,7 @@ export const indonesian: Words = {
     canary: "Pemindaian kata sisipan terakhir", canaryNone: "belum ada", canaryNote: "Permintaan dengan kata acak dikirim lewat API publik, lalu setiap penyimpanan dicari untuk kata itu.",
     canaryHits: (hits) => (hits === 0 ? "tidak menemukan apa pun" : `menemukan ${hits}`),
     canaryDetail: (bytes, searched, controls, not) => `${bytes} di ${searched} penyimpanan, kontrol ditemukan di ${controls}; ${not} penyimpanan tidak dapat dicari.`,
-    audit: "Log audit", auditNone: "belum disegel", auditRows: (rows) => `${rows} baris hari ini`, auditSealed: (ago) => `disegel ${ago}`,
+    audit: "Log audit", auditNone: "belum disegel", auditRows: (rows) => `${rows} baris hari ini`,
     versions: "Yang berjalan", policyVersion: "Kebijakan", release: "Rilis", migration: "Skema",
     backups: "Cadangan", backupsNone: "tidak ada", backupsWindow: (days) => `${days} hari`, backupsNote: (early) => (early === 0 ? "Tidak ada yang bertahan di cadangan setelah barisnya hilang." : `Data aktif dihapus ${early} hari sebelum batasnya, agar hilang dari setiap cadangan tepat waktu.`),
   },
@@ -77,7 +77,7 @@ export const indonesian: Words = {
     store: "Data", oldest: "Tertua", live: "Batas di sini", promised: "Dijanjikan", margin: "Sisa waktu", none: "tidak ada",
     ofBackups: (span) => `dikurangi ${span} demi cadangan`, past: (span) => `${span} terlalu tua`,
   },
-  promises: { title: "Janji-janji", lede: "Masing-masing punya pengujian yang menyebut namanya.", shownBy: "Dibuktikan oleh", limit: "Batas", tests: (id) => `pengujian: cari “${id}” di test/` },
+  promises: { title: "Janji-janji", lede: "Masing-masing punya pengujian yang menyebut namanya.", limit: "Batas", tests: (id) => `pengujian: cari “${id}” di test/` },
   statements: { title: "Pernyataan operator", lede: "Tentang yang tidak dapat dilihat perangkat lunak. Siapa yang menyatakan ada di log audit; di sini dalam peran apa.", role: "Peran", stated: "Dinyatakan", expires: "Berakhir", none: "belum dinyatakan" },
   versions: { title: "Versi", inForce: (version, date) => `Versi ${version} berlaku sejak ${date}.` },
   verify: {

@@ -25,7 +25,7 @@ export interface Words {
     erasures: string; erasuresNone: string; erasuresOldest(span: string): string; erasuresNote(days: number): string;
     canary: string; canaryNone: string; canaryNote: string; canaryHits(hits: number): string;
     canaryDetail(bytes: string, searched: number, controls: number, not: number): string;
-    audit: string; auditNone: string; auditRows(rows: number): string; auditSealed(ago: string): string;
+    audit: string; auditNone: string; auditRows(rows: number): string;
     versions: string; policyVersion: string; release: string; migration: string;
     backups: string; backupsNone: string; backupsWindow(days: number): string; backupsNote(early: number): string;
   };
@@ -33,7 +33,7 @@ export interface Words {
     title: string; lede: string; store: string; oldest: string; live: string; promised: string; margin: string; none: string;
     ofBackups(span: string): string; past(span: string): string;
   };
-  promises: { title: string; lede: string; shownBy: string; limit: string; tests(id: string): string };
+  promises: { title: string; lede: string; limit: string; tests(id: string): string };
   statements: { title: string; lede: string; role: string; stated: string; expires: string; none: string };
   versions: { title: string; inForce(version: string, date: string): string };
   verify: { title: string; lede: string; evidence: string; keys: string; data: string; status: string; disclosure: string };

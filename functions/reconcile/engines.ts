@@ -1,14 +1,13 @@
 /** The engines' counters, read over the private network (path.selfhosted). */
 import { hash } from "node:crypto";
-import { Agent, request } from "undici";
+import { Agent } from "undici";
 import { type BackendConfig, pathPrefixOf } from "#shared/backends.ts";
+import { fetchText } from "#shared/fetch-text.ts";
 import { createPrivateLookup } from "#shared/private-address.ts";
 import { readCounters, type TokenCounters } from "./engine-counters.ts";
 
-/** Milliseconds for one engine's answer. */
-const answerTimeoutMs = 5_000;
-/** Bytes. vLLM's metrics of one engine with its histograms are about 100 KB. */
-const answerBytesMax = 8 * 1024 * 1024;
+/** Of one engine's answer: vLLM's metrics with their histograms are about 100 KB. */
+const limits = { timeoutMs: 5_000, bytesMax: 8 * 1024 * 1024 };
 
 export interface Reading extends TokenCounters {
   /** A digest of the engine's address. */
@@ -29,32 +28,18 @@ export interface Engines {
 
 /** Only models whose every engine counts: of one that an engine without counters serves too, nothing can be compared. */
 export function createEngines(backends: BackendConfig[]): Engines {
-  const agent = new Agent({ connect: { timeout: answerTimeoutMs, lookup: createPrivateLookup() } });
+  const agent = new Agent({ connect: { timeout: limits.timeoutMs, lookup: createPrivateLookup() } });
   const counting = backends.filter(({ type }) => type !== "openai");
   const silent = backends.filter(({ type }) => type === "openai");
   const isMeasured = (model: string) => !silent.some(({ models }) => models === null || models.includes(model));
 
   async function readOne(config: BackendConfig): Promise<Reading[] | undefined> {
-    try {
-      const { statusCode, body } = await request(`${new URL(config.url).origin}${pathPrefixOf(config)}/metrics`, {
-        dispatcher: agent,
-        signal: AbortSignal.timeout(answerTimeoutMs),
-      });
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        bytes += chunk.length;
-        if (bytes > answerBytesMax) return undefined;
-        chunks.push(chunk);
-      }
-      if (statusCode !== 200) return undefined;
-      const backend = idOf(config);
-      return [...readCounters(Buffer.concat(chunks).toString("utf8"))]
-        .filter(([model]) => isMeasured(model))
-        .map(([model, counters]) => ({ backend, model, ...counters }));
-    } catch {
-      return undefined;
-    }
+    const text = await fetchText(`${new URL(config.url).origin}${pathPrefixOf(config)}/metrics`, agent, limits);
+    if (text === undefined) return undefined;
+    const backend = idOf(config);
+    return [...readCounters(text)]
+      .filter(([model]) => isMeasured(model))
+      .map(([model, counters]) => ({ backend, model, ...counters }));
   }
 
   return {
