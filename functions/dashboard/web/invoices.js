@@ -2,7 +2,7 @@
 import { plainAmount } from "./amount.js";
 import { read } from "./api.js";
 import { copy } from "./copy.js";
-import { announce, byId, button, el, table } from "./page.js";
+import { announce, byId, button, el, table, under } from "./page.js";
 import { runTask, save } from "./task.js";
 import { day, rupiah, t } from "./text.js";
 
@@ -72,8 +72,6 @@ const rowOf = (invoice) => [
   el("div", {}, rupiah(invoice.total), under(t("invoices.credit", { amount: rupiah(invoice.credit) }))),
   el("div", {}, ...actionsOf(invoice)),
 ];
-
-const under = (text) => el("span", { class: "under" }, text);
 
 /** `open`, `overdue`, `paid` or `cancelled`: one that is late can still be paid. */
 const stateOf = ({ state, due_at: dueAt }) => (state === "open" && Date.parse(dueAt) < Date.now() ? "overdue" : state);

@@ -3,7 +3,7 @@ import { ask } from "./ask.js";
 import { read } from "./api.js";
 import { changeKey } from "./change-key.js";
 import { showNewKey } from "./new-key.js";
-import { announce, byId, button, el, showError, table } from "./page.js";
+import { announce, byId, button, el, showError, table, under } from "./page.js";
 import { session } from "./session.js";
 import { runTask } from "./task.js";
 import { date, has, number, rupiah, t } from "./text.js";
@@ -66,8 +66,6 @@ export function showOwnKeys() {
   byId("own-keys-old").hidden = old.length === 0;
   byId("own-keys-old").textContent = t(showsOld ? "keys.old.hide" : "keys.old.show", { count: number(old.length) });
 }
-
-const under = (text) => el("span", { class: "under" }, text);
 
 function rowOf(key) {
   const names = key.scopes.map((scope) => (has(`scope.${scope}`) ? t(`scope.${scope}`) : scope));

@@ -19,6 +19,9 @@ export function button(text, onClick, attributes) {
   return element;
 }
 
+/** The smaller line below what a cell says. */
+export const under = (text, attributes) => el("span", { class: "under", ...attributes }, text);
+
 /** Says it to screen readers without showing it. */
 export function announce(text) {
   byId("status").textContent = text;

@@ -1,6 +1,6 @@
 /** The usage log as files that are built in the background: asking for one, how far it is, and the link that opens it. */
 import { read } from "./api.js";
-import { byId, button, el, table } from "./page.js";
+import { byId, button, el, table, under } from "./page.js";
 import { openPage } from "./pages.js";
 import { runTask } from "./task.js";
 import { date, number, t, time, utcDay } from "./text.js";
@@ -54,7 +54,6 @@ export function showFiles() {
   byId("files-table").replaceChildren(...(any ? [table(t("files.title"), columns, files.map(rowOf))] : []));
 }
 
-const under = (text) => el("span", { class: "under" }, text);
 const states = { queued: "open", building: "open", ready: "paid", failed: "overdue" };
 
 function rowOf(file) {

@@ -2,7 +2,7 @@
 import { explain, isAbort, read } from "./api.js";
 import { modelsOnOffer } from "./models.js";
 import { ownKeys } from "./own-keys.js";
-import { announce, byId, button, el, showError, table } from "./page.js";
+import { announce, byId, button, el, showError, table, under } from "./page.js";
 import { goTo, openPage, pageParameters } from "./pages.js";
 import { openReceipt } from "./receipt.js";
 import { runTask, save } from "./task.js";
@@ -175,8 +175,6 @@ function eventTable(events) {
   return table(t("usage.title"), columns, events.map(rowOf));
 }
 
-const under = (text) => el("span", { class: "under", translate: "no" }, text);
-
 function rowOf(event) {
   const id = event.request_id;
   const end = `…${id.slice(-8)}`;
@@ -184,7 +182,7 @@ function rowOf(event) {
   const state = event.status < 400 ? "paid" : "overdue";
   return [
     el("time", { datetime: event.time }, utcTime(event.time)),
-    el("div", {}, el("span", { class: "code", translate: "no" }, event.model), under(event.endpoint)),
+    el("div", {}, el("span", { class: "code", translate: "no" }, event.model), under(event.endpoint, { translate: "no" })),
     event.images > 0 ? t("usage.images", { count: number(event.images) }) : t("playground.tokens", { input: number(event.prompt_tokens), output: number(event.completion_tokens) }),
     rupiah(event.cost_rupiah),
     latency(event.latency_ms),
