@@ -1,6 +1,5 @@
 /** Searches one store for the canary and for its control; keeps places and disguises, never what stands there. */
-import { createReadStream } from "node:fs";
-import { lstat, readdir, stat } from "node:fs/promises";
+import { createReadStream, lstatSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type Canary, type Disguise, findIn, overlapBytes } from "./canary.ts";
 
@@ -72,9 +71,10 @@ export async function searchFolder(search: Search, path: string, { sinceMs = 0, 
   for (const place of pending) {
     if (except.includes(place)) continue;
     try {
-      const status = await (place === path ? stat(place) : lstat(place));
+      // Synchronous: of a hundred thousand files most are only looked at, and nothing else waits for this process.
+      const status = place === path ? statSync(place) : lstatSync(place);
       if (place !== path) await search.read(`name of ${place}`, [Buffer.from(basename(place))]);
-      if (status.isDirectory()) pending.push(...(await readdir(place)).map((name) => join(place, name)));
+      if (status.isDirectory()) pending.push(...readdirSync(place).map((name) => join(place, name)));
       const writtenMs = status.mtimeMs + clockSlackMs;
       if (status.isFile() && writtenMs >= sinceMs) await search.read(place, createReadStream(place, { highWaterMark: chunkBytes }), writtenMs);
     } catch (thrown) {

@@ -1,10 +1,11 @@
 /** Content is nowhere: a canary in every request, answer, picture, header, name and error is found in no file. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createCanary, findIn, findInFolder, type Finding } from "../support/canary.ts";
+import { createCanary } from "#infra/canary/canary.ts";
+import { createSearch, type Finding, searchFolder } from "#infra/canary/search.ts";
 import { newCustomer, settled, type Customer } from "../support/shared-stack.ts";
 import { startStack, type OwnedStack } from "../support/stack.ts";
 import { send } from "../support/traffic.ts";
@@ -139,17 +140,31 @@ describe("a canary in everything that a caller sends and an engine answers", () 
   }, 120_000);
 });
 
-/** Everywhere that something could have been kept. */
-async function search(): Promise<Finding[]> {
+/** Everywhere that something could have been kept; what stands around a finding tells which call it came from. */
+async function search(): Promise<(Finding & { around: string })[]> {
   // What Postgres still holds in memory is written to its files first.
   await stack.sql`checkpoint`;
   const own = [realpathSync(join(stack.dataDir, "postgres")), stack.dataDir, stackTemp];
-  const folders = own.map((folder) => findInFolder(canary, folder));
-  // Less would mean that the database's files, which may be behind a link, were not read.
-  expect(folders[0]!.bytes).toBeGreaterThan(20_000_000);
-  const temp = [tmpdir(), "/var/tmp", "/dev/shm"].map((folder) => findInFolder(canary, folder, { sinceMs: beganMs, except: own }));
-  const texts = await outputs();
-  return [...folders, ...temp].flatMap(({ findings }) => findings).concat(texts.flatMap(([place, text]) => findIn(canary, place, Buffer.from(text))));
+  const found = createSearch(canary);
+  for (const [index, folder] of own.entries()) {
+    await searchFolder(found, folder);
+    // Less would mean that the database's files, which may be behind a link, were not read.
+    if (index === 0) expect(found.bytes).toBeGreaterThan(20_000_000);
+  }
+  for (const folder of [tmpdir(), "/var/tmp", "/dev/shm"]) await searchFolder(found, folder, { sinceMs: beganMs, except: own });
+  const texts = new Map(await outputs());
+  for (const [place, text] of texts) await found.read(place, [Buffer.from(text)]);
+  return found.findings.map((one) => ({ ...one, around: aroundIn(one, texts) }));
+}
+
+/** Bytes around a finding that are shown. */
+const aroundBytes = 60;
+
+function aroundIn({ place, disguise }: Finding, texts: ReadonlyMap<string, string>): string {
+  if (place.startsWith("name of ")) return "";
+  const bytes = Buffer.from(texts.get(place) ?? readFileSync(place));
+  const at = Math.max(...canary.needles.filter(([name]) => name === disguise).map(([, needle]) => bytes.indexOf(needle)));
+  return at < 0 ? "" : bytes.toString("latin1", Math.max(0, at - aroundBytes), at + 2 * aroundBytes).replace(/[^ -~]/g, ".");
 }
 
 async function outputs(): Promise<[place: string, text: string][]> {
